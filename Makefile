@@ -1,0 +1,107 @@
+# Simplicity's commands. Every target does its own set-up; nothing outside this folder is changed.
+# Three tiers of checks: `make test`, then `.ci/run` (which calls it), then `make prove`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do "$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+CODE := audit indexer infra runbooks alerts dashboards loadtests tests
+WORKERS ?= 2
+ARGS ?=
+
+# A user without a home directory has nowhere else to keep a cache.
+ifeq ($(wildcard $(HOME)/.),)
+export UV_CACHE_DIR := $(CURDIR)/.simplicity/cache/uv
+export HOME := $(CURDIR)/.simplicity
+endif
+
+.PHONY: help
+help: ## Show this help
+	@echo 'Simplicity: everything needed to run a Universal BRC-20 indexer in production, and to trust it.'
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Examples: make up ARGS="--rate 2 --seed 7"; make test ARGS="-k reorg"; make down'
+
+# --- the envelope ---------------------------------------------------------------------------------------------------
+.PHONY: up down status reset
+up: ## Set up and bring the whole envelope up on this machine
+	@start=$$(date +%s); $(MAKE) $(VENV)/.local; \
+	SIMPLICITY_SETUP_SECONDS=$$(( $$(date +%s) - start )) $(BIN)/simplicity up $(ARGS)
+
+status: $(VENV)/.local ## Show what runs where, the tip and the state hash
+	@$(BIN)/simplicity status $(ARGS)
+
+down: $(VENV)/.local ## Stop the envelope; no process is left
+	@$(BIN)/simplicity down $(ARGS)
+
+reset: $(VENV)/.local ## Stop the envelope and delete its data
+	@$(BIN)/simplicity reset $(ARGS)
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+.PHONY: test coverage prove lint format format-check types imports security-scan generated
+test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not proof' $(ARGS)
+
+coverage: $(VENV)/.dev ## The same tests, measured: at least 95 % of what they are about
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not proof' --cov --cov-report= $(ARGS)
+	$(BIN)/coverage combine -q --append || true
+	$(BIN)/coverage report --fail-under=95
+
+prove: $(VENV)/.dev ## The full proofs: long outages, many kills, many random chains
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m proof --timeout 1200 $(ARGS)
+
+lint: $(VENV)/.dev ## Lint the code, the shell and the SQL
+	$(BIN)/ruff check $(CODE) .ci
+	$(BIN)/vulture
+	$(BIN)/deptry .
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/squawk --assume-in-transaction indexer/store/migrations/versions/*.sql
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix --select I $(CODE) .ci
+	$(BIN)/ruff format $(CODE) .ci
+
+format-check: $(VENV)/.dev ## Check the format
+	$(BIN)/ruff format --check $(CODE) .ci
+
+types: $(VENV)/.dev ## Check the types, strictly
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## Check that folders import only what the architecture allows
+	$(BIN)/lint-imports
+
+security-scan: $(VENV)/.dev ## Scan the code (bandit) and audit the dependencies (pip-audit)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive audit indexer infra runbooks
+	$(BIN)/python .ci/audit_dependencies.py requirements/dev.txt
+
+generated: $(VENV)/.dev ## Check that generated files are what their sources generate
+	$(BIN)/python .ci/lock_requirements.py --check
+
+.PHONY: lock
+lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade for newer versions)
+	$(BIN)/python .ci/lock_requirements.py $(ARGS)
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+$(VENV)/.uv: requirements/uv.txt
+	@test -n '$(PYTHON)' || { echo 'make: needs Python 3.11 or later with venv: apt install python3.11 python3.11-venv' >&2; exit 2; }
+	@echo 'set-up: virtual environment ($(PYTHON))'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.local: requirements/local.txt pyproject.toml $(VENV)/.uv
+	@echo 'set-up: packages of the envelope'
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/local.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	@echo 'set-up: packages of the checks'
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The service: follow the chain, apply the rules, keep the state, serve it."""

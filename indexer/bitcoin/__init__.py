@@ -1,0 +1,1 @@
+"""Bitcoin as the indexer needs it: blocks and scripts decoded, a node asked."""

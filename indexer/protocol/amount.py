@@ -1,0 +1,30 @@
+"""Amounts: exact integers of 10⁻⁸ units, read from and written as decimal strings."""
+
+from __future__ import annotations
+
+import re
+
+DECIMALS = 8
+UNIT = 10**DECIMALS
+LIMIT = 10**30 * UNIT  # amounts are below this
+
+_AMOUNT = re.compile(rf"([0-9]+)(?:\.([0-9]{{1,{DECIMALS}}}))?", re.ASCII)
+
+
+def parse_amount(value: object) -> int | None:
+    """Return the amount in 10⁻⁸ units, None where the value is not a JSON string that is wholly an amount."""
+    if not isinstance(value, str):
+        return None
+    match = _AMOUNT.fullmatch(value)
+    if match is None:
+        return None
+    whole, fraction = match.groups(default="")
+    units = int(whole) * UNIT + int(fraction.ljust(DECIMALS, "0"))
+    return units if units < LIMIT else None
+
+
+def format_amount(units: int | None) -> str:
+    """Return the amount with its 8 decimals, empty for none."""
+    if units is None:
+        return ""
+    return f"{units // UNIT}.{units % UNIT:0{DECIMALS}d}"

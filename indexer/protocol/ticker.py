@@ -1,0 +1,21 @@
+"""Tickers in the one form in which they are stored, compared and hashed."""
+
+from __future__ import annotations
+
+from indexer.protocol.unicode14 import EXPANSIONS, RANGES
+
+_UPPER: dict[int, int | str] = {
+    code: code + distance for first, last, step, distance in RANGES for code in range(first, last + 1, step)
+} | EXPANSIONS
+
+
+def normalise(tick: str) -> str:
+    """Return the ticker upper-cased by Unicode 14, except that a leading y or Y becomes `y` (yield tokens)."""
+    if tick[:1] in {"y", "Y"}:
+        return "y" + tick[1:].translate(_UPPER)
+    return tick.translate(_UPPER)
+
+
+def is_yield(ticker: str) -> bool:
+    """Tell whether a normalised ticker is reserved for yield tokens."""
+    return ticker.startswith("y")

@@ -1,0 +1,121 @@
+"""Settings, by environment and file, under the names that operators of the public reference already have in theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from indexer.bitcoin.script import Network
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+UNIVERSAL_BRC20_START = 895_534  # mainnet, as the public reference has it
+HIGHEST_BLOCK = 2**31 - 1  # what the database's integer holds
+
+
+class ConfigurationError(Exception):
+    """The settings cannot work; each line says what is wrong and what to do."""
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    """Accept the driver suffix of other tools (postgresql+psycopg2://), which means nothing here."""
+    url = urlsplit(value.get_secret_value())
+    scheme = url.scheme.partition("+")[0]
+    if scheme not in {"postgresql", "postgres"} or not url.hostname or not url.path.strip("/"):
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    try:
+        _ = url.port
+    except ValueError as error:
+        raise ValueError(f"has no valid port ({error})") from None
+    return SecretStr(urlunsplit(url._replace(scheme="postgresql")))
+
+
+def _http_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ValueError("must look like http://host:8332")
+    if url.username or url.password:
+        raise ValueError("must not carry credentials: use BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD")
+    return value
+
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Height = Annotated[int, Field(ge=0, le=HIGHEST_BLOCK)]
+
+
+class Settings(BaseSettings):
+    """Everything that the service can be told. Unknown names are ignored: an env file may serve other tools too."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, case_sensitive=True)
+
+    DATABASE_URL: Annotated[SecretStr, AfterValidator(_database_url)]
+    DATABASE_READER_ROLE: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] | None = None
+    DB_POOL_SIZE: Annotated[int, Field(ge=1, le=200)] = 5
+    QUERY_TIMEOUT: Annotated[int, Field(ge=1, le=3600)] = 30  # seconds
+    REDIS_URL: SecretStr | None = None  # read by the cache, which comes with it
+
+    BITCOIN_NETWORK: Network = Network.MAIN
+    BITCOIN_RPC_URL: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8332"
+    BITCOIN_RPC_USER: str | None = None
+    BITCOIN_RPC_PASSWORD: SecretStr | None = None
+    BITCOIN_RPC_COOKIE_FILE: Path | None = None
+    BITCOIN_RPC_TIMEOUT: Annotated[float, Field(gt=0, le=600)] = 30.0  # seconds
+
+    START_BLOCK_HEIGHT: Height = UNIVERSAL_BRC20_START
+    MAX_REORG_DEPTH: Annotated[int, Field(ge=1, le=100_000)] = 100  # blocks of undo data that are kept
+    MARKETPLACE_TRANSFER_BLOCK_HEIGHT: Height = 901_350
+    SWAP_EXE_ACTIVATION_HEIGHT: Height = 926_480  # read by the swap OPI, which comes with the OPIs
+    STONES_ACTIVATION_HEIGHT: Height = 925_399  # read by the STONES OPI, which comes with the OPIs
+    ENABLE_OPI: bool = True  # no OPI is shipped yet: their operations are recorded INVALID_OPERATION
+    STOP_ON_OPI_ERROR: bool = True
+
+    CLUSTER_NAME: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.-]+$")] = "default"
+    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.5  # seconds between looks at the node's tip
+    SYNC_METRICS_HOST: str = "127.0.0.1"
+    SYNC_METRICS_PORT: Port = 9108
+
+    API_HOST: str = "127.0.0.1"
+    API_PORT: Port = 8083
+    LOG_LEVEL: LogLevel = "INFO"
+
+    @model_validator(mode="after")
+    def _credentials_come_in_pairs(self) -> Settings:
+        if (self.BITCOIN_RPC_USER is None) != (self.BITCOIN_RPC_PASSWORD is None):
+            raise ValueError("BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD go together: set both, or a cookie file")
+        return self
+
+
+def load(env_file: Path | None = None) -> Settings:
+    """Read the settings from the environment over those of `env_file` (`.env` where it is not given).
+
+    Raises ConfigurationError with a line for each setting that cannot work; no line repeats a secret.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise ConfigurationError(f"{env_file}: no such file; name an existing one with --env-file")
+    try:
+        return Settings(_env_file=env_file or ".env")
+    except ValidationError as error:
+        lines = [_line(str(problem["loc"][0]) if problem["loc"] else "", problem["msg"]) for problem in error.errors()]
+        raise ConfigurationError("\n".join(lines)) from None
+
+
+def _line(name: str, message: str) -> str:
+    reason = message.removeprefix("Value error, ")
+    if not name:
+        return reason
+    if reason == "Field required":
+        return f"{name} is not set: put it into the environment or the env file"
+    return f"{name}: {reason[0].lower()}{reason[1:]}"
+
+
+def masked(url: str) -> str:
+    """Return a URL without its password, fit for a log."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))

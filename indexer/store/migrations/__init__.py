@@ -1,0 +1,1 @@
+"""Schema migrations: plain SQL, one file a revision."""

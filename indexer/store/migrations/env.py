@@ -1,0 +1,12 @@
+"""Alembic's entry point: run the migrations on the connection that `indexer.store.schema` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table="schema_version",
+    version_table_schema="ops",
+)
+context.run_migrations()

@@ -1,0 +1,169 @@
+"""What the API reads: one statement an answer, so that each is one consistent snapshot."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, LiteralString, Self
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from indexer.store.connection import CONNECT_TIMEOUT, StoreUnavailableError, adapt
+from indexer.store.rows import HEIGHT_SHIFT, first_op_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from indexer.settings import Settings
+
+Row = dict[str, Any]
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+
+POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
+
+_TICKERS = """
+    SELECT d.ticker, d.max_supply, d.limit_per_mint, d.minted, d.height, d.txid, d.deployer, b.time,
+        (SELECT count(*) FROM index.balances h WHERE h.ticker = d.ticker AND h.amount > 0) AS holders
+    FROM index.deploys d JOIN index.blocks b USING (height)"""
+
+_OPERATIONS = f"""
+    SELECT o.*, b.height, b.hash AS block_hash, b.time
+    FROM index.operations o JOIN index.blocks b ON b.height = (o.op_id >> {HEIGHT_SHIFT})::integer"""  # noqa: S608 - our own constant
+
+_VALID = " AND (o.error IS NULL OR %(include_invalid)s) AND (%(op)s::text IS NULL OR o.op = %(op)s)"
+
+
+class Reader:
+    """Read-only queries over a bounded pool. Every method raises StoreUnavailableError where the database fails."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return a reader whose pool opens with `open`; connections carry the statement time-out."""
+        return cls(
+            AsyncConnectionPool(
+                settings.DATABASE_URL.get_secret_value(),
+                kwargs={
+                    "autocommit": True,
+                    "row_factory": dict_row,
+                    "connect_timeout": CONNECT_TIMEOUT,
+                    "application_name": "simplicity-api",
+                    "options": f"-c statement_timeout={settings.QUERY_TIMEOUT * 1000} -c client_encoding=UTF8",
+                },
+                connection_class=psycopg.AsyncConnection[Row],
+                configure=_configure,
+                check=AsyncConnectionPool.check_connection,
+                min_size=1,
+                max_size=settings.DB_POOL_SIZE,
+                timeout=POOL_TIMEOUT,
+                open=False,
+            )
+        )
+
+    async def open(self) -> None:
+        """Start the pool; a database that is down does not keep the process from starting."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are in use and how many there may be."""
+        stats = self._pool.get_stats()
+        return stats.get("pool_size", 0) - stats.get("pool_available", 0), self._pool.max_size
+
+    async def status(self) -> Row | None:
+        """Return the indexed tip, the node's height and the last operation's id; None before the first sync."""
+        return await self._one(
+            "SELECT c.node_height, c.tip_height, c.tip_hash, b.state_hash,"
+            " (SELECT max(op_id) FROM index.operations) AS last_op_id"
+            " FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height",
+            {},
+        )
+
+    async def tickers(self, skip: int, limit: int) -> list[Row]:
+        """Return deployed tickers, the latest first."""
+        return await self._all(
+            _TICKERS + " ORDER BY d.height DESC, d.ticker LIMIT %(limit)s OFFSET %(skip)s",
+            {"skip": skip, "limit": limit},
+        )
+
+    async def ticker(self, ticker: str) -> Row | None:
+        """Return a deployed ticker by its normalised name."""
+        return await self._one(_TICKERS + " WHERE d.ticker = %(ticker)s", {"ticker": ticker})
+
+    async def holders(self, ticker: str, skip: int, limit: int) -> list[Row]:
+        """Return the non-zero balances of a ticker, the largest first."""
+        return await self._all(
+            "SELECT ticker, address, amount, height FROM index.balances WHERE ticker = %(ticker)s AND amount > 0"
+            " ORDER BY amount DESC, address LIMIT %(limit)s OFFSET %(skip)s",
+            {"ticker": ticker, "skip": skip, "limit": limit},
+        )
+
+    async def balance(self, ticker: str, address: str) -> Row | None:
+        """Return a balance, None where the address never had one."""
+        return await self._one(
+            "SELECT ticker, address, amount, height FROM index.balances"
+            " WHERE ticker = %(ticker)s AND address = %(address)s",
+            {"ticker": ticker, "address": address},
+        )
+
+    async def ticker_history(
+        self, ticker: str, *, op: str | None, include_invalid: bool, skip: int, limit: int
+    ) -> list[Row]:
+        """Return a ticker's operations, the latest first."""
+        return await self._all(
+            f"{_OPERATIONS} WHERE o.ticker = %(ticker)s {_VALID} ORDER BY o.op_id DESC LIMIT %(limit)s OFFSET %(skip)s",
+            {"ticker": ticker, "op": op, "include_invalid": include_invalid, "skip": skip, "limit": limit},
+        )
+
+    async def block_history(self, height: int, *, include_invalid: bool, skip: int, limit: int) -> list[Row]:
+        """Return a block's operations in order of application."""
+        return await self._all(
+            f"{_OPERATIONS} WHERE o.op_id >= %(first)s AND o.op_id < %(end)s {_VALID}"
+            " ORDER BY o.op_id LIMIT %(limit)s OFFSET %(skip)s",
+            {
+                "first": first_op_id(height),
+                "end": first_op_id(height + 1),
+                "op": None,
+                "include_invalid": include_invalid,
+                "skip": skip,
+                "limit": limit,
+            },
+        )
+
+    async def block_count(self, height: int, *, include_invalid: bool) -> int:
+        """Return how many operations a block has."""
+        row = await self._one(
+            "SELECT count(*) AS found FROM index.operations WHERE op_id >= %(first)s AND op_id < %(end)s"
+            " AND (error IS NULL OR %(include_invalid)s)",
+            {"first": first_op_id(height), "end": first_op_id(height + 1), "include_invalid": include_invalid},
+        )
+        return int(row["found"]) if row else 0
+
+    async def _all(self, query: LiteralString, parameters: Row) -> list[Row]:
+        async with self._connection() as connection:
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall()
+
+    async def _one(self, query: LiteralString, parameters: Row) -> Row | None:
+        rows = await self._all(query, parameters)
+        return rows[0] if rows else None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StoreUnavailableError(" ".join(str(error).split())) from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            raise StoreUnavailableError("the database has no index yet; run: simplicity sync") from error
+
+
+async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:
+    adapt(connection)

@@ -1,0 +1,89 @@
+"""Rows as the tables hold them, both ways: from what a block did, and back to what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from indexer.protocol.amount import format_amount
+from indexer.protocol.errors import ErrorCode
+from indexer.protocol.model import Applied, Marketplace, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+HEIGHT_SHIFT = 20  # op_id = height << 20 | n: a block holds far fewer than 2^20 operations
+
+OPERATION_COLUMNS = (
+    "op_id",
+    "tx_index",
+    "txid",
+    "vout",
+    "step",
+    "op",
+    "ticker",
+    "amount",
+    "max_supply",
+    "limit_per_mint",
+    "sender",
+    "recipient",
+    "is_marketplace",
+    "error",
+)
+
+
+def first_op_id(height: int) -> int:
+    """Return the lowest op_id of a height; the next height's is one above its highest."""
+    return height << HEIGHT_SHIFT
+
+
+def height_of(op_id: int) -> int:
+    """Return the height that an op_id belongs to."""
+    return op_id >> HEIGHT_SHIFT
+
+
+def operation_rows(height: int, rows: Iterable[Applied]) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of `index.operations` of a block, amounts as decimal text."""
+    for number, applied in enumerate(rows):
+        operation = applied.operation
+        yield (
+            first_op_id(height) | number,
+            operation.tx_index,
+            operation.txid,
+            operation.vout,
+            operation.step,
+            operation.op,
+            operation.ticker,
+            numeric(operation.amount),
+            numeric(operation.max_supply),
+            numeric(operation.limit_per_mint),
+            operation.sender,
+            operation.recipient,
+            operation.marketplace is Marketplace.VALID,
+            applied.error,
+        )
+
+
+def applied_of(row: tuple[Any, ...]) -> Applied:
+    """Return what a row of OPERATION_COLUMNS records."""
+    _, tx_index, txid, vout, step, op, ticker, amount, max_supply, limit, sender, recipient, marketplace, error = row
+    operation = Operation(
+        tx_index=tx_index,
+        txid=bytes(txid),
+        vout=vout,
+        op=op,
+        step=step,
+        ticker=ticker,
+        amount=amount,
+        max_supply=max_supply,
+        limit_per_mint=limit,
+        limit_is_given=limit is not None,
+        sender=sender,
+        recipient=recipient,
+        marketplace=Marketplace.VALID if marketplace else Marketplace.NONE,
+    )
+    return Applied(operation, ErrorCode(error) if error is not None else None)
+
+
+def numeric(units: int | None) -> str | None:
+    """Return units as the text of a numeric, exact whatever its size."""
+    return None if units is None else format_amount(units)

@@ -1,0 +1,1 @@
+"""Follow the chain, block by block."""

@@ -1,0 +1,29 @@
+"""What the follower tells Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Enum, Gauge, Histogram
+
+TIP_HEIGHT = Gauge("simplicity_tip_height", "Height of the last indexed block")
+NODE_HEIGHT = Gauge("simplicity_node_height", "Height of the Bitcoin node's best block")
+BLOCKS = Counter("simplicity_blocks_indexed_total", "Blocks committed")
+OPERATIONS = Counter("simplicity_operations_total", "Operations recorded", ["op", "valid"])
+BLOCK_SECONDS = Histogram(
+    "simplicity_block_seconds",
+    "Time from asking for a block to its commit",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REORGS = Counter("simplicity_reorgs_total", "Reorganisations of the chain that were followed")
+BLOCKS_UNDONE = Counter("simplicity_blocks_undone_total", "Blocks taken back by reorganisations")
+LAST_REORG_DEPTH = Gauge("simplicity_last_reorg_depth", "Blocks taken back by the last reorganisation")
+NODE_FAILURES = Counter("simplicity_node_failures_total", "Times that the node gave no usable answer")
+DATABASE_FAILURES = Counter("simplicity_database_failures_total", "Times that the database was lost or refused")
+ROLE = Enum("simplicity_sync_role", "Does this process write or stand by", states=["starting", "standby", "writer"])
+
+# An `op` is whatever a stranger wrote into a transaction: as a label it must not grow without bound.
+_KNOWN = frozenset({"deploy", "mint", "transfer", "burn"})
+
+
+def operation_label(op: str) -> str:
+    """Return the label under which an operation is counted."""
+    return op if op in _KNOWN else "other"

@@ -1,0 +1,184 @@
+"""The life of a sync process: migrate, wait for the writer's lock, follow; outlast what fails around it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from indexer import log
+from indexer.bitcoin.rpc import NodeError, NodeUnauthorizedError, RpcClient
+from indexer.bitcoin.source import RpcBlockSource
+from indexer.protocol.rules import Rules
+from indexer.store import schema
+from indexer.store.chain import Identity
+from indexer.store.connection import StoreError, StoreUnavailableError, connect
+from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
+from indexer.sync import metrics
+from indexer.sync.follower import Follower, Step, WrongNetworkError
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from indexer.settings import Settings
+
+logger = log.get(__name__)
+
+RETRY_SECONDS = 1.0
+REPEAT_SECONDS = 10.0  # a fault that lasts is logged this often, not once a retry
+
+
+class Exit(IntEnum):
+    """What the exit code of `simplicity sync` means."""
+
+    DONE = 0
+    GAVE_UP = 1
+    MISCONFIGURED = 2
+
+
+class _GaveUpError(Exception):
+    """What was waited for did not come in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Where to stop: at the node's tip (None) or at a height; gives up when nothing moved for `patience` seconds."""
+
+    height: int | None
+    patience: float
+
+
+@dataclass(slots=True)
+class _Fault:
+    """What is wrong right now, said once and then every REPEAT_SECONDS."""
+
+    message: str = ""
+    since: float = 0.0
+    said: float = 0.0
+
+    def report(self, message: str, now: float) -> float:
+        """Log the fault where it is new or due again; return how long it has lasted in seconds."""
+        if not self.message:
+            self.since = now
+        if message != self.message or now - self.said >= REPEAT_SECONDS:
+            logger.warning("waiting", reason=message, seconds=round(now - self.since, 1))
+            self.message, self.said = message, now
+        return now - self.since
+
+    def clear(self) -> None:
+        """Note that things move again."""
+        if self.message:
+            logger.info("going on", after_seconds=round(time.monotonic() - self.since, 1))
+            self.message = ""
+
+
+@dataclass(slots=True)
+class Service:
+    """One sync process. `stop` ends it after the block in hand."""
+
+    settings: Settings
+    stop: Event
+    until: Until | None = None
+    _fault: _Fault = field(default_factory=_Fault)
+    _met_node: bool = False
+
+    def run(self) -> Exit:
+        """Follow the chain until stopped or done."""
+        rpc = RpcClient.from_settings(self.settings)
+        try:
+            while not self.stop.is_set():
+                if self._attempt(rpc):
+                    break
+        except (StoreError, WrongNetworkError, NodeUnauthorizedError) as error:
+            logger.error("stopped", reason=str(error))  # noqa: TRY400 - the line says all; a trace would bury it
+            return Exit.MISCONFIGURED
+        except _GaveUpError as error:
+            logger.error("gave up", reason=str(error))  # noqa: TRY400 - as above
+            return Exit.GAVE_UP
+        finally:
+            rpc.close()
+        return Exit.DONE
+
+    def _attempt(self, rpc: RpcClient) -> bool:
+        """Follow until done (True), or until the database fails in a way that may pass; then wait a moment (False)."""
+        try:
+            self._prepare()
+            return self._follow(rpc)
+        except StoreUnavailableError as error:
+            metrics.DATABASE_FAILURES.inc()
+            self._wait(str(error))
+        except StaleWriterError as error:
+            self._wait(str(error))
+        return False
+
+    def _prepare(self) -> None:
+        url = self.settings.DATABASE_URL.get_secret_value()
+        connection = connect(url)
+        try:
+            schema.migrate(url)
+            if self.settings.DATABASE_READER_ROLE:
+                schema.grant_reads(connection, self.settings.DATABASE_READER_ROLE)
+        finally:
+            connection.close()
+
+    def _follow(self, rpc: RpcClient) -> bool:
+        writer = self._become_writer()
+        if writer is None:
+            return False
+        try:
+            logger.info("writing", height=writer.tip.height, node=self.settings.BITCOIN_RPC_URL)
+            network = self.settings.BITCOIN_NETWORK
+            rules = Rules(network, self.settings.MARKETPLACE_TRANSFER_BLOCK_HEIGHT)
+            return self._steps(Follower(RpcBlockSource(rpc), writer, rules))
+        finally:
+            writer.close()
+            metrics.ROLE.state("starting")
+
+    def _become_writer(self) -> Writer | None:
+        """Wait for the writer's lock; None when stopped meanwhile."""
+        identity = Identity.from_settings(self.settings)
+        url = self.settings.DATABASE_URL.get_secret_value()
+        while not self.stop.is_set():
+            writer = Writer.try_open(url, identity, undo_window=self.settings.MAX_REORG_DEPTH)
+            if writer is not None:
+                metrics.ROLE.state("writer")
+                return writer
+            metrics.ROLE.state("standby")
+            self._wait("another sync writes to this database; standing by")
+        return None
+
+    def _steps(self, follower: Follower) -> bool:
+        while not self.stop.is_set():
+            step = self._step(follower)
+            if step is not None and self._reached(follower.height, step):
+                return True
+            if step is Step.AT_TIP:
+                self.stop.wait(self.settings.SYNC_POLL_INTERVAL)
+        return False
+
+    def _step(self, follower: Follower) -> Step | None:
+        """Take a step; None after a wait, where the node failed or its chain cannot be followed for now."""
+        try:
+            step = follower.step()
+        except (NodeError, UndoMissingError) as error:
+            # Wrong from the start is a wrong setting; later it is a node that is being restarted or repaired.
+            if isinstance(error, NodeUnauthorizedError) and not self._met_node:
+                raise
+            metrics.NODE_FAILURES.inc()
+            self._wait(str(error))
+            return None
+        self._met_node = True
+        self._fault.clear()
+        return step
+
+    def _reached(self, height: int, step: Step) -> bool:
+        if self.until is None:
+            return False
+        return step is Step.AT_TIP if self.until.height is None else height >= self.until.height
+
+    def _wait(self, reason: str) -> None:
+        lasted = self._fault.report(reason, time.monotonic())
+        if self.until is not None and lasted >= self.until.patience:
+            raise _GaveUpError(reason)
+        self.stop.wait(RETRY_SECONDS)

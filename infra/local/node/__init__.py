@@ -1,0 +1,1 @@
+"""The regtest node: libbitcoinkernel, Bitcoin Core's own consensus code, behind bitcoind's JSON-RPC."""

@@ -1,0 +1,1 @@
+"""The `simplicity` command and what on-call runs."""

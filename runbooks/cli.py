@@ -1,0 +1,108 @@
+"""The `simplicity` command: every folder brings its own sub-command, loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a sub-command lives, which extra carries its dependencies, and its line in the help."""
+
+    target: str
+    extra: str
+    help: str
+
+
+# In the order of a first day: bring it up, look at it, work with it, take it down.
+MOUNTS: dict[str, Mount] = {
+    "up": Mount("infra.local.commands:up", "local", "Bring the whole envelope up on this machine."),
+    "status": Mount("infra.local.commands:status", "local", "Show what runs where, the tip and the state hash."),
+    "logs": Mount("infra.local.commands:logs", "local", "Show or follow the logs of the envelope."),
+    "open": Mount("infra.local.commands:open_", "local", "Open a page of the envelope in the browser."),
+    "down": Mount("infra.local.commands:down", "local", "Stop the envelope; no process is left."),
+    "reset": Mount("infra.local.commands:reset", "local", "Stop the envelope and delete its data."),
+    "maintenance": Mount("runbooks.maintenance.cli:app", "local", "Check the health of an environment."),
+    "config": Mount("indexer.cli:config_app", "indexer", "Check the indexer's settings."),
+    "sync": Mount("indexer.cli:sync", "indexer", "Follow the chain and index it."),
+    "api": Mount("indexer.cli:api", "indexer", "Serve the read API."),
+    "state": Mount("indexer.cli:state_app", "indexer", "Export the indexed state."),
+    "node": Mount("infra.local.node.cli:node", "local", "Run the regtest node (bitcoind's JSON-RPC)."),
+    "traffic": Mount("infra.local.traffic.cli:traffic", "local", "Make a regtest chain live with BRC-20 traffic."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A command group that imports a sub-command only when it is named."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, ANN401 - the base class fixes the signature
+        """Return the names of all sub-commands in the order of the table."""
+        return list(MOUNTS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:  # noqa: ANN401 - the base class fixes the signature
+        """Return one sub-command: the real one when it is called, a stand-in line in the overview."""
+        mount = MOUNTS.get(name)
+        if mount is None:
+            return super().get_command(ctx, name)
+        if "--help" in sys.argv[1:2] or not sys.argv[1:]:
+            return typer.main.get_command(_stand_in(name, mount))
+        return _load(name, mount)
+
+
+def _stand_in(name: str, mount: Mount) -> typer.Typer:
+    app = typer.Typer()
+    app.command(name, help=mount.help)(lambda: None)
+    return app
+
+
+def _load(name: str, mount: Mount) -> Any:  # noqa: ANN401 - a click command; typer vendors its own click
+    module, attribute = mount.target.split(":")
+    try:
+        target = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if _is_ours(error.name):
+            raise
+        sys.stderr.write(
+            f"simplicity {name}: needs the package {error.name!r}; install the extra: pip install 'simplicity[{mount.extra}]'\n"
+        )
+        raise SystemExit(2) from None
+    if isinstance(target, typer.Typer):
+        command = typer.main.get_command(target)
+    else:
+        app = typer.Typer()
+        app.command(name)(target)
+        command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+def _is_ours(module: str | None, ours: Iterable[str] = ("audit", "indexer", "infra", "runbooks")) -> bool:
+    return (module or "").split(".")[0] in ours
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Run a Universal BRC-20 indexer in production, and trust it.\n\nTry: simplicity up, then simplicity status.",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Run a Universal BRC-20 indexer in production, and trust it."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the distribution."""
+    app()

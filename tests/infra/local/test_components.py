@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.local.assembly import merged
+from infra.local.component import Component, Envelope, Options, Probe, components, in_order
+from infra.local.components.prometheus import configuration
+from infra.local.document import document_of
+from infra.local.layout import Layout
+
+HOME = Path("/srv/home")
+SECRETS = {name: f"secret-{name}" for component in components() for name in component.secrets}
+
+
+def envelope() -> Envelope:
+    ports = {port.name: port.default for component in components() for port in component.ports}
+    tools = {tool: Path("/usr/bin") / tool for component in components() for tool in component.tools}
+    return Envelope(Layout(HOME, HOME / "tools"), ports, Options(), SECRETS, tools)
+
+
+def component(name: str, *needs: str) -> Component:
+    return Component(
+        name=name,
+        needs=needs,
+        command=lambda _: (),
+        probe=lambda _: Probe(ready=True, detail=""),
+        url=lambda _: "",
+        hint="",
+    )
+
+
+def test_components_stand_after_what_they_need() -> None:
+    found = {c.name: c for c in (component("a", "c"), component("b"), component("c", "b"))}
+    assert [c.name for c in in_order(found)] == ["b", "c", "a"]
+
+
+def test_components_that_need_each_other_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="circle"):
+        in_order({c.name: c for c in (component("a", "b"), component("b", "a"))})
+
+
+def test_every_file_of_the_folder_is_a_component() -> None:
+    assert {c.name for c in components()} == {"postgresql", "bitcoin-node", "traffic", "sync", "api", "prometheus"}
+
+
+def test_no_two_components_wish_for_the_same_port() -> None:
+    wishes = [port.default for c in components() for port in c.ports]
+    assert len(set(wishes)) == len(wishes)
+
+
+def test_no_secret_stands_in_a_command_line_an_address_or_the_environment_document() -> None:
+    made = envelope()
+    shown = [text for c in components() for text in (*c.command(made), c.url(made))]
+    shown.append(json.dumps(document_of(made).model_dump(mode="json")))
+    shown.append(repr(made))
+    for secret in SECRETS.values():
+        assert not any(secret in text for text in shown)
+
+
+def test_the_api_logs_in_as_a_role_that_owns_nothing() -> None:
+    by_name = {c.name: c for c in components()}
+    assert "//simplicity_api:" in by_name["api"].environment(envelope())["DATABASE_URL"]
+    assert "//simplicity_sync:" in by_name["sync"].environment(envelope())["DATABASE_URL"]
+
+
+def test_traffic_is_left_out_when_it_is_not_wanted() -> None:
+    names = [c.name for c in components() if c.wanted(Options(traffic=False))]
+    assert "traffic" not in names
+    assert "sync" in names
+
+
+def test_prometheus_scrapes_each_component_that_has_metrics() -> None:
+    document = json.loads(configuration({"api": 1, "sync": 2}))
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in document["scrape_configs"]}
+    assert targets == {"api": ["127.0.0.1:1"], "sync": ["127.0.0.1:2"]}
+    assert {c.name for c in components() if c.metrics} == {"api", "sync", "prometheus"}
+
+
+def test_options_stay_as_they_were_unless_others_are_wished_for() -> None:
+    assert merged({}) == Options()
+    assert merged({"traffic": False, "seed": "x"}, rate=2.0, traffic=None) == Options(traffic=False, rate=2.0, seed="x")
+    assert merged({"rate": "much", "unknown": 1}) == Options(), "a damaged memory is no reason to fail"
