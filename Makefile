@@ -45,16 +45,16 @@ reset: $(VENV)/.local ## Stop the envelope and delete its data
 # --- checks ---------------------------------------------------------------------------------------------------------
 .PHONY: test coverage prove lint format format-check types imports security-scan generated
 test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not proof' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' $(ARGS)
 
 coverage: $(VENV)/.dev ## The same tests, measured: at least 95 % of what they are about
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not proof' --cov --cov-report= $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' --cov --cov-report= $(ARGS)
 	$(BIN)/coverage combine -q --append || true
 	$(BIN)/coverage report --fail-under=95
 
 prove: $(VENV)/.dev ## The full proofs: long outages, many kills, many random chains
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m proof --timeout 1200 $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m proof --timeout 1200 $(ARGS)
 
 lint: $(VENV)/.dev ## Lint the code, the shell and the SQL
 	$(BIN)/ruff check $(CODE) .ci

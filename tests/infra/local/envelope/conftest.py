@@ -20,6 +20,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Throwaway]:
 
 
 @pytest.fixture
+def at_rest(shared: Throwaway) -> Throwaway:
+    """An envelope that has been up, and is down."""
+    if not shared.layout.ports.exists():
+        shared.up("--rate", "4")
+    if shared.processes():
+        assert shared.run("down").returncode == 0
+    return shared
+
+
+@pytest.fixture
 def envelope(shared: Throwaway) -> Throwaway:
     """An envelope that is up, whatever the test before has done to it."""
     if not shared.is_up():

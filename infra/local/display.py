@@ -1,0 +1,102 @@
+"""What a person sees of the envelope: progress while it starts, then the table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from infra.local.state import Picture
+
+STYLES = {"running": "green", "not ready": "yellow", "starting": "yellow", "backoff": "yellow"}
+
+
+class Progress:
+    """Tells how `up` gets on: a live line on a terminal, plain lines elsewhere, nothing when `quiet`."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self.console = console
+        self.quiet = quiet
+        self.at: dict[str, str] = {}
+        self.status: Status | None = None
+        if console.is_terminal and not quiet:
+            self.status = console.status("starting")
+
+    def __enter__(self) -> Self:
+        if self.status:
+            self.status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.status:
+            self.status.stop()
+
+    def note(self, text: str) -> None:
+        """Show a step of the whole envelope."""
+        if self.status:
+            self.status.update(text)
+        elif not self.quiet:
+            self.console.print(text, highlight=False, markup=False)
+
+    def waiting(self, name: str, detail: str) -> None:
+        """Show that a component is not ready yet."""
+        self.at[name] = detail
+        if self.status:
+            self.status.update(", ".join(f"{who}: {what}" for who, what in self.at.items()))
+
+    def ready(self, name: str, seconds: float, detail: str) -> None:
+        """Show that a component answers."""
+        self.at.pop(name, None)
+        if not self.quiet:
+            self.console.print(
+                f"  ready   {name:<13} {seconds:5.1f} s  {detail}", highlight=False, markup=False, soft_wrap=True
+            )
+
+    def failed(self, name: str, reason: str) -> None:
+        """Show that a component does not become ready."""
+        self.at.pop(name, None)
+        if not self.quiet:
+            self.console.print(
+                f"  failed  {name:<13}        {reason}", highlight=False, markup=False, style="red", soft_wrap=True
+            )
+
+
+def table(picture: Picture) -> Table:
+    """Return the components as a table."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("component", "state", "pid", "where"):
+        made.add_column(heading, overflow="fold", no_wrap=heading != "where")
+    for row in picture.rows:
+        style = STYLES.get(row.state, "red")
+        made.add_row(row.component, f"[{style}]{row.state}[/]", str(row.pid or "-"), row.url)
+    return made
+
+
+def show_picture(console: Console, picture: Picture, *, advice: bool = True) -> None:
+    """Print the table, the tip, and with `advice` what to do about each component that does not run."""
+    console.print(table(picture))
+    if picture.tip:
+        tip = picture.tip
+        console.print(
+            f"\ntip height  {tip.height}  (node {tip.node_height}; last operation in {tip.last_operation or 'none'})"
+            f"\nstate hash  {tip.state_hash}",
+            highlight=False,
+        )
+    else:
+        console.print("\ntip height  none yet: no block is indexed", highlight=False)
+    for row in picture.rows:
+        if advice and row.state != "running":
+            console.print(
+                f"\n{row.component}: {row.detail}\n  {row.hint}", highlight=False, markup=False, soft_wrap=True
+            )
+
+
+def as_json(picture: Picture, **more: Any) -> str:  # noqa: ANN401 - whatever JSON can carry
+    """Return the picture as a JSON object, with further members."""
+    return json.dumps(asdict(picture) | more, indent=2)

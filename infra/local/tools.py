@@ -1,0 +1,195 @@
+"""Programs that are no Python packages: from PATH, else unpacked from the distribution's packages without root.
+
+The distribution's own apt says where its packages come from and checks their signatures; its state is not touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.local.layout import EnvelopeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Debian 13: its monitoring packages are the newest that still run on Debian 12.
+SUITE = "trixie"
+KEYRINGS = (
+    Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
+)
+APT_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program, the package that has it, and where it lies in there."""
+
+    package: str
+    binary: str
+
+
+TOOLS = {
+    "prometheus": Tool(package="prometheus", binary="usr/bin/prometheus"),
+}
+
+# A machine's own settings may relax these; what is unpacked here is run, so its signature always counts.
+STRICT = (
+    "APT::Get::AllowUnauthenticated=false",
+    "Acquire::AllowInsecureRepositories=false",
+    "Acquire::AllowWeakRepositories=false",
+    "Acquire::AllowDowngradeToInsecureRepositories=false",
+)
+# `apt-get update --print-uris` names each index as 'SITE/dists/SUITE/COMPONENT/binary-ARCH/Packages.xz'.
+INDEX_LINE = re.compile(
+    r"^'(?P<site>[^']+?)/?/dists/(?P<suite>[^/']+)/main/binary-[^/']+/Packages[^/']*'", re.MULTILINE
+)
+
+
+def locate(name: str, directory: Path) -> Path:
+    """Return the program `name`: the one in PATH, else the unpacked one in `directory`, fetched when it is missing.
+
+    Takes seconds and needs the network only when it has to fetch. Raises EnvelopeError with what to install.
+    """
+    in_path = shutil.which(name)
+    if in_path and _works(Path(in_path)):
+        return Path(in_path)
+    tool = TOOLS[name]
+    binary = directory / f"{SUITE}-{tool.package}" / tool.binary
+    if not _works(binary):
+        with _locked(directory):
+            # Whoever held the lock before may have fetched it meanwhile.
+            if not _works(binary):
+                for abandoned in directory.glob(".fetch-*"):
+                    shutil.rmtree(abandoned, ignore_errors=True)
+                _fetch(name, tool, directory)
+    return binary
+
+
+def _works(binary: Path) -> bool:
+    try:
+        return subprocess.run([binary, "--version"], check=False, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EnvelopeError(f"cannot write to {directory} ({error.strerror}); set SIMPLICITY_TOOLS elsewhere") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fetch(name: str, tool: Tool, directory: Path) -> None:
+    problem = _missing_requirement()
+    failures = []
+    if problem is None:
+        sites = package_sites(_apt("--print-uris", "update"))
+        problem = "apt knows no site of the distribution" if not sites else None
+        for site in sites:
+            try:
+                _unpack(tool, site, directory)
+            except EnvelopeError as error:
+                failures.append(str(error))
+            else:
+                if _works(directory / f"{SUITE}-{tool.package}" / tool.binary):
+                    return
+                failures.append(f"the {name} of Debian {SUITE} does not run on this system")
+    reason = problem or failures[0]
+    raise EnvelopeError(
+        f"{name} is missing ({reason}); install it so that `{name}` is in PATH: apt-get install {tool.package}"
+    )
+
+
+def _missing_requirement() -> str | None:
+    missing = [program for program in ("apt-get", "dpkg-deb") if shutil.which(program) is None]
+    if missing:
+        return f"not in PATH, and without {missing[0]} its package cannot be unpacked"
+    if not any(keyring.exists() for keyring in KEYRINGS):
+        return "not in PATH, and this system has no Debian archive keys to check a package with"
+    return None
+
+
+def package_sites(listing: str) -> list[str]:
+    """Return the sites to try, the distribution's own first, from what `apt-get update --print-uris` prints.
+
+    A distribution's own site carries a suite together with its "-updates"; a vendor's list rarely has that. Whatever
+    answers is believed only with the signature of Debian's archive.
+    """
+    suites: dict[str, set[str]] = {}
+    for match in INDEX_LINE.finditer(listing):
+        suites.setdefault(match["site"], set()).add(match["suite"])
+    own = [site for site, names in suites.items() if any(f"{name}-updates" in names for name in names)]
+    return own or [site for site, names in suites.items() if not any(name.endswith("-security") for name in names)]
+
+
+def _unpack(tool: Tool, site: str, directory: Path) -> None:
+    keyring = next(keyring for keyring in KEYRINGS if keyring.exists())
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".fetch-") as scratch:
+        state = Path(scratch)
+        for part in ("lists/partial", "cache/archives/partial", "debs", "root"):
+            (state / part).mkdir(parents=True)
+        (state / "sources.list").write_text(f"deb [signed-by={keyring}] {site} {SUITE} main\n", encoding="utf-8")
+        options = (
+            f"Dir::Etc::sourcelist={state}/sources.list",
+            "Dir::Etc::sourceparts=/dev/null",
+            f"Dir::State::lists={state}/lists",
+            f"Dir::Cache={state}/cache",
+            "Dir::State::status=/dev/null",
+            # As root apt hands downloads to the user _apt, who cannot write here.
+            "APT::Sandbox::User=root",
+            "Acquire::Languages=none",
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+            "Acquire::Retries=2",
+            "Acquire::http::Timeout=20",
+            "Acquire::https::Timeout=20",
+        )
+        _apt("-qq", "update", "--error-on=any", options=options)
+        _apt("-qq", "download", tool.package, options=options, cwd=state / "debs")
+        for deb in (state / "debs").glob("*.deb"):
+            _run(["dpkg-deb", "--extract", str(deb), str(state / "root")])
+        final = directory / f"{SUITE}-{tool.package}"
+        shutil.rmtree(final, ignore_errors=True)
+        (state / "root").chmod(0o755)
+        (state / "root").rename(final)
+
+
+def _apt(*arguments: str, options: tuple[str, ...] = (), cwd: Path | None = None) -> str:
+    flags = [part for option in (*options, *STRICT) for part in ("-o", option)]
+    return _run(["apt-get", *flags, *arguments], cwd=cwd)
+
+
+def _run(command: list[str], cwd: Path | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            timeout=APT_SECONDS,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+        )
+    except subprocess.TimeoutExpired:
+        raise EnvelopeError(f"{command[0]} has not finished in {APT_SECONDS} s") from None
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.startswith(("E:", "W:", "dpkg"))]
+        raise EnvelopeError(lines[0] if lines else f"{command[0]} ended with {done.returncode}")
+    return done.stdout

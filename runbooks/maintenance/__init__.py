@@ -1,0 +1,1 @@
+"""What on-call runs to see how an environment is."""
