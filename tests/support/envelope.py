@@ -35,22 +35,29 @@ class Throwaway:
         return Layout(home=self.home, tools=self.home / "tools")
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([SIMPLICITY, *arguments], check=False, **self._how(settings), timeout=120)
+        return subprocess.run(self._command(arguments), check=False, **self._how(settings), timeout=120)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([SIMPLICITY, *arguments], **self._how({}))
+        return subprocess.Popen(self._command(arguments), **self._how({}))
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        command = [str(SIMPLICITY), *arguments]
+        if self.user is None:
+            return command
+        # The checkout or its Python may lie below a directory that only root may enter, where an ordinary user would
+        # have their own: this user may read there, and write nowhere.
+        become = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"]
+        return [*become, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", *command]
 
     def _how(self, settings: dict[str, str]) -> dict[str, Any]:
         # Unpacked tools are shared with the checkout's own envelope: fetching them is not what these tests are about.
         own = {"SIMPLICITY_HOME": str(self.home), "SIMPLICITY_TOOLS": str(layout().tools)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIMPLICITY_")}
-        how: dict[str, Any] = {}
         if self.user is not None:
             inherited.pop("HOME", None)
-            how = {"user": self.user, "group": self.user, "extra_groups": []}
         environment = inherited | own | self.settings | settings
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return how | pipes | {"text": True, "cwd": "/", "env": environment}
+        return pipes | {"text": True, "cwd": "/", "env": environment}
 
     def up(self, *arguments: str) -> dict[str, Any]:
         done = self.run("up", "--json", *arguments)

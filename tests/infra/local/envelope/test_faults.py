@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import stat
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from infra.local.layout import layout
 from tests.support.envelope import Throwaway
 
 if TYPE_CHECKING:
@@ -169,16 +167,10 @@ def stranger() -> Iterator[Throwaway]:
     try:
         os.chown(base, nobody, nobody)
         made = Throwaway(base / ("x" * 90), user=nobody)
-        if made.run("--help").returncode != 0 or not reachable(layout().tools):
-            pytest.skip("this checkout is closed to other users")
         yield made
         made.run("down")
     finally:
         shutil.rmtree(base)
-
-
-def reachable(path: Path) -> bool:
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents) if parent.exists())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
