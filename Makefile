@@ -30,7 +30,7 @@ help: ## Show this help
 # --- the envelope ---------------------------------------------------------------------------------------------------
 .PHONY: up down status reset
 up: ## Set up and bring the whole envelope up on this machine
-	@start=$$(date +%s); $(MAKE) $(VENV)/.local; \
+	@start=$$(date +%s); $(MAKE) -s $(VENV)/.local; \
 	SIMPLICITY_SETUP_SECONDS=$$(( $$(date +%s) - start )) $(BIN)/simplicity up $(ARGS)
 
 status: $(VENV)/.local ## Show what runs where, the tip and the state hash

@@ -119,10 +119,15 @@ def _closing_words(console: Console, place: Layout, outcome: Outcome, times: str
     console.print("\ntry next", highlight=False)
     for command in (
         f"curl -s {address}/v1/indexer/brc20/list",
-        "simplicity logs sync -f",
-        "simplicity maintenance health",
+        f"{_called_as()} logs sync -f",
+        f"{_called_as()} maintenance health",
     ):
         console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _called_as() -> str:
+    """Return what a person has to type: `make up` runs the command without its folder being on the PATH."""
+    return "simplicity" if shutil.which("simplicity") else os.path.relpath(sys.argv[0])
 
 
 def status(*, as_json: Json = False) -> None:
