@@ -47,10 +47,8 @@ reset: $(VENV)/.local ## Stop the envelope and delete its data
 test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' $(ARGS)
 
-coverage: $(VENV)/.dev ## The same tests, measured: at least 95 % of what they are about
-	$(BIN)/coverage erase
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' --cov --cov-report= $(ARGS)
-	$(BIN)/coverage combine -q --append || true
+coverage: ## The same tests, measured: at least 95 % of what they are about
+	@$(MAKE) test ARGS='--cov --cov-report= $(ARGS)'
 	$(BIN)/coverage report --fail-under=95
 
 prove: $(VENV)/.dev ## The full proofs: long outages, many kills, many random chains

@@ -94,10 +94,14 @@ def _depth(text: str) -> int:
 
 def _is_storable(value: object) -> bool:
     # NUL and lone surrogates can be written in JSON but not stored as text: such a payload would lose its block.
-    if isinstance(value, str):
-        return _UNSTORABLE.search(value) is None
-    if isinstance(value, dict):
-        return all(_is_storable(key) and _is_storable(item) for key, item in value.items())
-    if isinstance(value, list):
-        return all(_is_storable(item) for item in value)
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if _UNSTORABLE.search(item):
+                return False
+        elif isinstance(item, dict):
+            pending += [*item, *item.values()]
+        elif isinstance(item, list):
+            pending += item
     return True

@@ -1,15 +1,16 @@
-"""Rows as the tables hold them, both ways: from what a block did, and back to what it did."""
+"""Rows as the tables hold them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from indexer.protocol.amount import format_amount
-from indexer.protocol.errors import ErrorCode
-from indexer.protocol.model import Applied, Marketplace, Operation
+from indexer.protocol.model import Marketplace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from indexer.protocol.model import Applied
 
 HEIGHT_SHIFT = 20  # op_id = height << 20 | n: a block holds far fewer than 2^20 operations
 
@@ -61,27 +62,6 @@ def operation_rows(height: int, rows: Iterable[Applied]) -> Iterator[tuple[Any, 
             operation.marketplace is Marketplace.VALID,
             applied.error,
         )
-
-
-def applied_of(row: tuple[Any, ...]) -> Applied:
-    """Return what a row of OPERATION_COLUMNS records."""
-    _, tx_index, txid, vout, step, op, ticker, amount, max_supply, limit, sender, recipient, marketplace, error = row
-    operation = Operation(
-        tx_index=tx_index,
-        txid=bytes(txid),
-        vout=vout,
-        op=op,
-        step=step,
-        ticker=ticker,
-        amount=amount,
-        max_supply=max_supply,
-        limit_per_mint=limit,
-        limit_is_given=limit is not None,
-        sender=sender,
-        recipient=recipient,
-        marketplace=Marketplace.VALID if marketplace else Marketplace.NONE,
-    )
-    return Applied(operation, ErrorCode(error) if error is not None else None)
 
 
 def numeric(units: int | None) -> str | None:
