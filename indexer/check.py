@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.bitcoin.rpc import NodeError, RpcClient
 from indexer.bitcoin.source import RpcBlockSource
-from indexer.settings import masked
+from indexer.settings import shown
 from indexer.store import schema
-from indexer.store.connection import StoreError, StoreUnavailableError, connect
+from indexer.store.connection import StoreError, StoreUnavailableError, connect, place, require_utf8
 
 if TYPE_CHECKING:
     from indexer.settings import Settings
@@ -37,15 +37,16 @@ def check(settings: Settings, *, offline: bool) -> list[Finding]:
 
 
 def _summary(settings: Settings) -> str:
-    url = masked(settings.DATABASE_URL.get_secret_value())
+    database, node = place(settings.DATABASE_URL.get_secret_value()), shown(settings.BITCOIN_RPC_URL)
     network, start = settings.BITCOIN_NETWORK.value, settings.START_BLOCK_HEIGHT
-    return f"network {network} from height {start}, database {url}, node {settings.BITCOIN_RPC_URL}"
+    return f"network {network} from height {start}, database {database}, node {node}"
 
 
 def _database(settings: Settings) -> Finding:
     try:
         with connect(settings.DATABASE_URL.get_secret_value(), statement_timeout=5) as connection:
             row = connection.execute("SELECT current_user, current_setting('server_version')").fetchone()
+            require_utf8(connection)
             found = schema.version(connection)
     except (StoreError, StoreUnavailableError) as error:
         return Finding("database", ok=False, detail=str(error))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -93,8 +94,9 @@ def sync(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if target is None:
-        with _clear_errors(), _port_in_use(settings.SYNC_METRICS_PORT, "SYNC_METRICS_PORT"):
-            start_http_server(settings.SYNC_METRICS_PORT, settings.SYNC_METRICS_HOST)
+        host, port = settings.SYNC_METRICS_HOST, settings.SYNC_METRICS_PORT
+        with _clear_errors(), _listening("SYNC_METRICS_HOST", host, "SYNC_METRICS_PORT", port):
+            start_http_server(port, host)
     raise typer.Exit(Service(settings, stop, target).run())
 
 
@@ -103,13 +105,14 @@ def api(*, env_file: EnvFile = None) -> None:
 
     Example: API_PORT=8083 simplicity api
     """
-    from indexer.api.server import serve  # noqa: PLC0415 - FastAPI is not needed for --help
+    from indexer.api.server import listen, serve  # noqa: PLC0415 - FastAPI is not needed for --help
 
     with _clear_errors():
         settings = load(env_file)
     log.configure(settings.LOG_LEVEL)
-    with _clear_errors(), _port_in_use(settings.API_PORT, "API_PORT"):
-        serve(settings)
+    with _clear_errors(), _listening("API_HOST", settings.API_HOST, "API_PORT", settings.API_PORT):
+        listener = listen(settings)
+    serve(settings, listener)
 
 
 @state_app.command("export")
@@ -130,13 +133,27 @@ def state_export(
 
     with _clear_errors():
         settings = load(env_file)
+        url = settings.DATABASE_URL.get_secret_value()
         if output is None:
-            export(settings.DATABASE_URL.get_secret_value(), sys.stdout.buffer)
+            export(url, sys.stdout.buffer)
         else:
-            partial = output.with_name(f".{output.name}.partial")
-            with partial.open("wb") as target:
-                export(settings.DATABASE_URL.get_secret_value(), target)
-            partial.replace(output)
+            with _whole_file(output) as target:
+                export(url, target)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as target:
+            yield target
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"--output {path}: {error.strerror}; choose another place") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _height(until: str) -> int | None:
@@ -166,9 +183,11 @@ def _clear_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _port_in_use(port: int, setting: str) -> Iterator[None]:
+def _listening(host_setting: str, host: str, port_setting: str, port: int) -> Iterator[None]:
     try:
         yield
+    except socket.gaierror as error:
+        raise ConfigurationError(f"{host_setting}={host} is no address of this machine ({error.strerror})") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError(f"{setting}={port} cannot be listened on ({reason}); choose another") from None
+        raise ConfigurationError(f"{port_setting}={port} cannot be listened on ({reason}); choose another") from None

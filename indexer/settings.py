@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from indexer.bitcoin.script import Network
@@ -15,6 +17,9 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 UNIVERSAL_BRC20_START = 895_534  # mainnet, as the public reference has it
 HIGHEST_BLOCK = 2**31 - 1  # what the database's integer holds
+HIGHEST_PORT = 65_535
+
+_DATABASE_FORM = "must look like postgresql://user:password@host:5432/database"
 
 
 class ConfigurationError(Exception):
@@ -23,27 +28,41 @@ class ConfigurationError(Exception):
 
 def _database_url(value: SecretStr) -> SecretStr:
     """Accept the driver suffix of other tools (postgresql+psycopg2://), which means nothing here."""
-    url = urlsplit(value.get_secret_value())
-    scheme = url.scheme.partition("+")[0]
-    if scheme not in {"postgresql", "postgres"} or not url.hostname or not url.path.strip("/"):
-        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    scheme, _, rest = value.get_secret_value().partition("://")
+    url = f"postgresql://{rest}"
+    if scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError(_DATABASE_FORM)
     try:
-        _ = url.port
-    except ValueError as error:
-        raise ValueError(f"has no valid port ({error})") from None
-    return SecretStr(urlunsplit(url._replace(scheme="postgresql")))
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        # What libpq says of a URL that it cannot read may hold the password.
+        raise ValueError(f"{_DATABASE_FORM}, with %-escapes and libpq's own parameters only") from None
+    if not parts.get("host") or not parts.get("dbname"):
+        raise ValueError(_DATABASE_FORM)
+    port = str(parts.get("port", 5432))
+    if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
+        raise ValueError("has no valid port")
+    return SecretStr(url)
 
 
 def _http_url(value: str) -> str:
     url = urlsplit(value)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("must look like http://host:8332")
+    try:
+        _ = url.port
+    except ValueError:
+        raise ValueError("has no valid port") from None
     if url.username or url.password:
         raise ValueError("must not carry credentials: use BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD")
     return value
 
 
-Port = Annotated[int, Field(ge=0, le=65_535)]
+def _in_capitals(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=0, le=HIGHEST_PORT)]
 Height = Annotated[int, Field(ge=0, le=HIGHEST_BLOCK)]
 
 
@@ -80,7 +99,7 @@ class Settings(BaseSettings):
 
     API_HOST: str = "127.0.0.1"
     API_PORT: Port = 8083
-    LOG_LEVEL: LogLevel = "INFO"
+    LOG_LEVEL: Annotated[LogLevel, BeforeValidator(_in_capitals)] = "INFO"
 
     @model_validator(mode="after")
     def _credentials_come_in_pairs(self) -> Settings:
@@ -98,6 +117,8 @@ def load(env_file: Path | None = None) -> Settings:
         raise ConfigurationError(f"{env_file}: no such file; name an existing one with --env-file")
     try:
         return Settings(_env_file=env_file or ".env")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{env_file or '.env'}: is not UTF-8 text") from None
     except ValidationError as error:
         lines = [_line(str(problem["loc"][0]) if problem["loc"] else "", problem["msg"]) for problem in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None
@@ -112,10 +133,7 @@ def _line(name: str, message: str) -> str:
     return f"{name}: {reason[0].lower()}{reason[1:]}"
 
 
-def masked(url: str) -> str:
-    """Return a URL without its password, fit for a log."""
+def shown(url: str) -> str:
+    """Return a URL as far as a log may hold it: hosted nodes take their key in the path."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

@@ -53,7 +53,7 @@ class LazyGroup(TyperGroup):
         mount = MOUNTS.get(name)
         if mount is None:
             return super().get_command(ctx, name)
-        if "--help" in sys.argv[1:2] or not sys.argv[1:]:
+        if not sys.argv[1:] or sys.argv[1] in {"-h", "--help"}:
             return typer.main.get_command(_stand_in(name, mount))
         return _load(name, mount)
 

@@ -41,9 +41,10 @@ def test_a_forbidden_import_breaks_its_contract(tmp_path: Path) -> None:
     assert "infra knows no other folder BROKEN" in done.stdout
 
 
-def test_the_overview_loads_no_sub_command() -> None:
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_the_overview_loads_no_sub_command(asked: str) -> None:
     code = (
-        "import sys; sys.argv = ['simplicity', '--help']\n"
+        f"import sys; sys.argv = ['simplicity', {asked!r}]\n"
         "from runbooks.cli import app\n"
         "try: app()\n"
         "except SystemExit as end: assert not end.code\n"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.convertors import Convertor, register_url_convertor
 
 from indexer.api import problems, shapes
 from indexer.api.telemetry import Telemetry, TelemetryMiddleware
-from indexer.protocol.ticker import normalise
+from indexer.protocol.rules import BUILT_IN
+from indexer.protocol.ticker import stored_name
 from indexer.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -28,6 +30,21 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": shapes.Problem, "content": {problems.MEDIA_TYPE: {}}} for status in (404, 422, 503)
 }
 
+
+class _AnyText(Convertor[str]):
+    """A path parameter with slashes and line feeds: tickers have both."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", _AnyText())
+
 router = APIRouter(prefix="/v1/indexer", responses=_ERRORS)
 
 
@@ -40,7 +57,7 @@ def _ticker(ticker: Annotated[str, Path(min_length=1, max_length=2_000)]) -> str
     # PostgreSQL cannot hold NUL in text, so no ticker has one; asked for it would raise.
     if "\x00" in ticker:
         raise HTTPException(404, "no such ticker")
-    return normalise(ticker)
+    return stored_name(ticker)
 
 
 FromReader = Annotated[Reader, Depends(_reader)]
@@ -92,17 +109,17 @@ async def whole_block_history(
     rows = await reader.block_history(height, include_invalid=include_invalid, skip=0, limit=max_results + 1)
     data = [shapes.operation(row) for row in rows[:max_results]]
     has_more = len(rows) > max_results
-    count = await reader.block_count(height, include_invalid=include_invalid) if has_more else len(data)
+    count = rows[0]["found"] if rows else 0
     return _json({"total_count": count, "returned_count": len(data), "has_more": has_more, "data": data})
 
 
-@router.get("/brc20/{ticker:path}/info", response_model=shapes.TickerInfo)
+@router.get("/brc20/{ticker:any}/info", response_model=shapes.TickerInfo)
 async def info(reader: FromReader, ticker: Ticker) -> Response:
     """Return a ticker's supply and deployment."""
     return _json(shapes.ticker_info(await _deployed(reader, ticker)))
 
 
-@router.get("/brc20/{ticker:path}/holders", response_model=list[shapes.AddressBalance])
+@router.get("/brc20/{ticker:any}/holders", response_model=list[shapes.AddressBalance])
 async def holders(reader: FromReader, ticker: Ticker, skip: Skip = 0, limit: Limit = 100) -> Response:
     """Return a ticker's holders, the largest first."""
     rows = await reader.holders(ticker, skip, limit)
@@ -111,7 +128,7 @@ async def holders(reader: FromReader, ticker: Ticker, skip: Skip = 0, limit: Lim
     return _json([shapes.address_balance(row["ticker"], row["address"], row) for row in rows])
 
 
-@router.get("/brc20/{ticker:path}/history", response_model=list[shapes.Op])
+@router.get("/brc20/{ticker:any}/history", response_model=list[shapes.Op])
 async def history(
     reader: FromReader,
     ticker: Ticker,
@@ -122,11 +139,13 @@ async def history(
     include_invalid: IncludeInvalid = False,
 ) -> Response:
     """Return a ticker's operations, the latest first."""
+    if op_type is not None and op_type not in BUILT_IN:
+        return _json([])  # no ticker has others, and finding none would read its whole history
     rows = await reader.ticker_history(ticker, op=op_type, include_invalid=include_invalid, skip=skip, limit=limit)
     return _json([shapes.operation(row) for row in rows])
 
 
-@router.get("/address/{address}/brc20/{ticker:path}/info", response_model=shapes.AddressBalance)
+@router.get("/address/{address}/brc20/{ticker:any}/info", response_model=shapes.AddressBalance)
 async def balance(reader: FromReader, address: Address, ticker: Ticker) -> Response:
     """Return an address's balance of a ticker, zeros where it has none."""
     return _json(shapes.address_balance(ticker, address, await reader.balance(ticker, address)))

@@ -20,9 +20,15 @@ KEEP_ALIVE = 75
 logger = log.get(__name__)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are answered first. Raises OSError where the port is taken."""
-    with socket.create_server((settings.API_HOST, settings.API_PORT), backlog=2048) as listener:
+def listen(settings: Settings) -> socket.socket:
+    """Bind API_HOST:API_PORT, of either address family. Raises OSError where that is not possible."""
+    family, _, _, _, address = socket.getaddrinfo(settings.API_HOST, settings.API_PORT, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family, backlog=2048)
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are answered first."""
+    with listener:
         logger.info("listening", host=settings.API_HOST, port=listener.getsockname()[1])
         config = uvicorn.Config(
             create_app(settings),

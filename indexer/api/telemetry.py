@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 logger = log.get(__name__)
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CONVERTOR = re.compile(r":\w+}")
 QUIET = frozenset({"/health", "/metrics"})  # asked every few seconds by machines: counted, not logged
 
 
@@ -67,8 +70,9 @@ class TelemetryMiddleware:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        endpoint = getattr(route, "path", "unmatched").replace(":path", "")
-        method = scope["method"] if route else "other"
+        endpoint = _CONVERTOR.sub("}", getattr(route, "path", "unmatched"))
+        # A method is whatever a stranger sends: as a label it must not grow without bound.
+        method = scope["method"] if scope["method"] in METHODS else "other"
         self._telemetry.requests.labels(endpoint, method, str(status)).inc()
         self._telemetry.seconds.labels(endpoint, method).observe(seconds)
         if endpoint not in QUIET:

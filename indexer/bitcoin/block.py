@@ -59,7 +59,6 @@ class Block:
     hash: bytes
     prev_hash: bytes
     time: datetime
-    tx_count: int
     candidates: tuple[Tx, ...]
     local_scripts: dict[OutPoint, bytes]
 
@@ -126,7 +125,6 @@ def _decode(raw: bytes) -> Block:
         hash=sha256d(raw[:HEADER_SIZE]),
         prev_hash=prev_hash,
         time=datetime.fromtimestamp(time, UTC),
-        tx_count=count,
         candidates=candidates,
         local_scripts=_local_scripts(raw, spans, txids, candidates),
     )
@@ -194,6 +192,10 @@ def _txid(raw: bytes, span: _Span) -> bytes:
 def _merkle_root(txids: list[bytes]) -> bytes:
     level = txids
     while len(level) > 1:
+        # Two equal neighbours hash like an odd one with its twin: a block with doubled transactions would pass for the
+        # real one (CVE-2012-2459).
+        if any(level[i] == level[i + 1] for i in range(0, len(level) - 1, 2)):
+            raise BlockDecodeError("transactions are doubled")
         if len(level) % 2:
             level = [*level, level[-1]]
         level = [sha256d(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
@@ -245,14 +247,17 @@ def _local_scripts(
     if not candidates:
         return {}
     places = {txid: index for index, txid in enumerate(txids)}
+    scripts: dict[int, tuple[bytes, ...]] = {}  # each parent once, however many of its outputs are spent
     found = {}
     for tx in candidates:
         for spent in tx.inputs:
             place = places.get(spent.prevout.txid)
-            if place is not None:
-                scripts = _outputs(raw, spans[place].outputs)
-                if spent.prevout.vout < len(scripts):
-                    found[spent.prevout] = scripts[spent.prevout.vout]
+            if place is None:
+                continue
+            if place not in scripts:
+                scripts[place] = _outputs(raw, spans[place].outputs)
+            if spent.prevout.vout < len(scripts[place]):
+                found[spent.prevout] = scripts[place][spent.prevout.vout]
     return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx2
 import msgspec
+
+from indexer.settings import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +70,13 @@ class RpcClient:
         self._url = url
         self._basic = httpx2.BasicAuth(user, password) if user is not None and password is not None else None
         self._cookie_file = cookie_file
-        self._http = httpx2.Client(timeout=httpx2.Timeout(timeout, connect=min(timeout, 5.0)))
+        self._shown = shown(url)
+        # Without trust_env: a proxy of the environment would be handed the node's password.
+        self._http = httpx2.Client(
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, 5.0)),
+            trust_env=False,
+            verify=ssl.create_default_context(),
+        )
         self.calls = 0
 
     @classmethod
@@ -95,7 +104,7 @@ class RpcClient:
         body = self._post([_request(number, method, each) for number, each in enumerate(params)])
         replies = {reply.id: reply for reply in self._decode(body, list[_Reply])}
         if set(replies) != set(range(len(params))):
-            raise NodeUnavailableError(f"node at {self._url} answered a batch incompletely; retrying")
+            raise NodeUnavailableError(f"node at {self._shown} answered a batch incompletely; retrying")
         return [self._result(method, replies[number], type) for number in range(len(params))]
 
     def close(self) -> None:
@@ -108,15 +117,15 @@ class RpcClient:
             answer = self._http.post(self._url, content=msgspec.json.encode(payload), auth=self._auth())
         except httpx2.TimeoutException as error:
             raise NodeUnavailableError(
-                f"node at {self._url} did not answer in time ({_kind(error)}); is it overloaded?"
+                f"node at {self._shown} did not answer in time ({_kind(error)}); is it overloaded?"
             ) from error
         except httpx2.HTTPError as error:
             raise NodeUnavailableError(
-                f"node at {self._url} cannot be reached ({_kind(error)}); start it or correct BITCOIN_RPC_URL"
+                f"node at {self._shown} cannot be reached ({_kind(error)}); start it or correct BITCOIN_RPC_URL"
             ) from error
         if answer.status_code in {401, 403}:
             raise NodeUnauthorizedError(
-                f"node at {self._url} refused the credentials; correct BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD, "
+                f"node at {self._shown} refused the credentials; correct BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD, "
                 "or BITCOIN_RPC_COOKIE_FILE"
             )
         return answer.content
@@ -127,9 +136,10 @@ class RpcClient:
         # A node writes a new cookie at each start, so it is read for each request.
         try:
             user, _, password = self._cookie_file.read_text("utf-8").strip().partition(":")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise NodeUnavailableError(
-                f"cookie file {self._cookie_file} cannot be read ({error.strerror}); "
+                f"cookie file {self._cookie_file} cannot be read ({reason}); "
                 "start the node or correct BITCOIN_RPC_COOKIE_FILE"
             ) from error
         return httpx2.BasicAuth(user, password)
@@ -137,13 +147,13 @@ class RpcClient:
     def _decode(self, body: bytes, type: type[T]) -> T:  # noqa: A002 - what to read
         try:
             return msgspec.json.decode(body, type=type)
-        except msgspec.MsgspecError as error:
-            raise NodeUnavailableError(f"{self._url} did not answer with JSON-RPC; is it a Bitcoin node?") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise NodeUnavailableError(f"{self._shown} did not answer with JSON-RPC; is it a Bitcoin node?") from error
 
     def _result(self, method: str, reply: _Reply, type: type[T]) -> T:  # noqa: A002 - what to read
         if reply.error is not None:
             if reply.error.code == WARMING_UP:
-                raise NodeUnavailableError(f"node at {self._url} is starting: {reply.error.message}")
+                raise NodeUnavailableError(f"node at {self._shown} is starting: {reply.error.message}")
             raise RpcError(method, reply.error.code, reply.error.message)
         return self._decode(bytes(reply.result), type)
 

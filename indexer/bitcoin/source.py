@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
+BATCH = 500  # calls a round trip: so many that they are few, so few that a slow disk answers in time
+HASH_SIZE = 32
+
+
 @dataclass(frozen=True, slots=True)
 class NodeTip:
     """Where the node stands: its chain's name, height and best hash (internal order)."""
@@ -81,12 +85,12 @@ class RpcBlockSource:
     def tip(self) -> NodeTip:
         """Return the best block of the node's active chain."""
         info = self._rpc.call("getblockchaininfo", type=_ChainInfo)
-        return NodeTip(info.chain, info.blocks, internal(info.bestblockhash))
+        return NodeTip(info.chain, info.blocks, _hash(info.bestblockhash))
 
     def hash_at(self, height: int) -> bytes | None:
         """Return the hash of the active chain's block at a height, None above the tip."""
         try:
-            return internal(self._rpc.call("getblockhash", height, type=str))
+            return _hash(self._rpc.call("getblockhash", height, type=str))
         except RpcError as error:
             if error.code == OUT_OF_RANGE:
                 return None
@@ -95,10 +99,7 @@ class RpcBlockSource:
     def raw_block(self, block_hash: bytes) -> bytes:
         """Return a block serialised."""
         text = self._rpc.call("getblock", display(block_hash), 0, type=str)
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            raise BlockDecodeError("the node's answer is not hexadecimal") from None
+        return _bytes(text)
 
     def scripts(self, outpoints: Collection[OutPoint], block_hash: bytes) -> dict[OutPoint, bytes]:
         """Return the output script of each outpoint, by the node's transaction index or else from its undo data."""
@@ -115,8 +116,11 @@ class RpcBlockSource:
 
     def _from_index(self, outpoints: Collection[OutPoint]) -> dict[OutPoint, bytes]:
         txids = list(dict.fromkeys(outpoint.txid for outpoint in outpoints))
-        answers = self._rpc.batch("getrawtransaction", [(display(txid), False) for txid in txids], type=str)
-        outputs = {txid: decode_output_scripts(bytes.fromhex(raw)) for txid, raw in zip(txids, answers, strict=True)}
+        outputs: dict[bytes, tuple[bytes, ...]] = {}
+        for start in range(0, len(txids), BATCH):
+            some = txids[start : start + BATCH]
+            answers = self._rpc.batch("getrawtransaction", [(display(txid), False) for txid in some], type=str)
+            outputs |= {txid: decode_output_scripts(_bytes(raw)) for txid, raw in zip(some, answers, strict=True)}
         if any(outpoint.vout >= len(outputs[outpoint.txid]) for outpoint in outpoints):
             raise BlockDecodeError("a spent transaction has fewer outputs than are spent of it")
         return {outpoint: outputs[outpoint.txid][outpoint.vout] for outpoint in outpoints}
@@ -129,12 +133,29 @@ class RpcBlockSource:
             for spent in tx.vin:
                 if spent.txid is None or spent.vout is None or spent.prevout is None:
                     continue
-                outpoint = OutPoint(internal(spent.txid), spent.vout)
+                outpoint = OutPoint(_hash(spent.txid), spent.vout)
                 if outpoint in wanted:
-                    found[outpoint] = bytes.fromhex(spent.prevout.scriptPubKey.hex)
+                    found[outpoint] = _bytes(spent.prevout.scriptPubKey.hex)
         if len(found) != len(wanted):
             raise NodeUnavailableError(
                 f"node has neither a transaction index nor undo data for block {display(block_hash)}; "
                 "run it with -txindex=1, or unpruned and of version 25 or later"
             )
         return found
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise BlockDecodeError("the node's answer is not hexadecimal") from None
+
+
+def _hash(text: str) -> bytes:
+    try:
+        value = internal(text)
+    except ValueError:
+        value = b""
+    if len(value) != HASH_SIZE:
+        raise NodeUnavailableError("node answered with something that is no hash; is it a Bitcoin node?")
+    return value

@@ -16,6 +16,15 @@ def normalise(tick: str) -> str:
     return tick.translate(_UPPER)
 
 
+def stored_name(text: str) -> str:
+    """Return the ticker that a person means, who may have copied it from a list or typed it in lower case.
+
+    A stored ticker is its own normal form, with one exception: `ẙ` becomes `Y` and a ring above, which read again as
+    what someone typed would be a yield token.
+    """
+    return text[0] + normalise(text[1:]) if text.startswith("Y\u030a") else normalise(text)
+
+
 def is_yield(ticker: str) -> bool:
     """Tell whether a normalised ticker is reserved for yield tokens."""
     return ticker.startswith("y")

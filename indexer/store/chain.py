@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
+import psycopg
+
 from indexer.protocol.hashing import EMPTY
 from indexer.protocol.model import Position
 from indexer.store.connection import StoreError
@@ -96,10 +98,13 @@ def _check(found: Identity, wanted: Identity) -> None:
 
 def read_tip(connection: Connection) -> Tip:
     """Return where the database stands."""
-    row = connection.execute(
-        "SELECT c.tip_hash, c.tip_height, b.state_hash, b.state_digest"
-        " FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height"
-    ).fetchone()
+    try:
+        row = connection.execute(
+            "SELECT c.tip_hash, c.tip_height, b.state_hash, b.state_digest"
+            " FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height"
+        ).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        row = None
     if row is None:
         raise StoreError("database holds no index yet; run: simplicity sync")
     tip_hash, height, state_hash, state_digest = row

@@ -20,6 +20,19 @@ Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 CONNECT_TIMEOUT = 5  # seconds
 
+# A host that loses its power says no goodbye. Without these the server would keep a dead writer's lock for two hours,
+# and a writer would wait a quarter of an hour for a dead server.
+_USER_TIMEOUT = 30_000  # milliseconds
+OPTIONS = (
+    "-c client_encoding=UTF8 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    f" -c tcp_user_timeout={_USER_TIMEOUT}"
+)
+
+
+# connection lost, transaction rolled back, out of resources (a full disk), operator intervention, system error
+_PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+_PASSING = frozenset({"25006", "55P03"})  # read-only after a failover, lock not available
+
 
 class StoreError(Exception):
     """The database does not fit: one line that says what is wrong and what to do."""
@@ -65,10 +78,11 @@ def connect(database_url: str, *, statement_timeout: int = 0) -> Connection:
         connection = psycopg.connect(
             database_url,
             connect_timeout=CONNECT_TIMEOUT,
-            options=f"-c statement_timeout={statement_timeout * 1000} -c client_encoding=UTF8",
+            options=f"{OPTIONS} -c statement_timeout={statement_timeout * 1000}",
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
+            tcp_user_timeout=_USER_TIMEOUT,
             application_name="simplicity",
             autocommit=True,
         )
@@ -82,31 +96,48 @@ def describe(error: psycopg.OperationalError, database_url: str) -> StoreError |
     """Say in one line why a connection failed and what to do, without the password."""
     # The server's answer to a failed login carries no SQLSTATE on the client's side: its words are all there is.
     said = " ".join(str(error).split())
-    place = _place(database_url)
+    where = f"database {place(database_url)}"
     if "password authentication failed" in said or "no password supplied" in said:
-        return StoreError(f"database {place} refused the user or password; correct DATABASE_URL")
-    if "does not exist" in said:
-        missing = said.partition("FATAL:")[2].strip() or said
-        return StoreError(f"database {place}: {missing}; create it or correct DATABASE_URL")
-    if "no pg_hba.conf entry" in said:
-        return StoreError(f"database {place} does not let this host in; add it to pg_hba.conf or correct DATABASE_URL")
-    return StoreUnavailableError(f"database {place} cannot be reached; start it or correct DATABASE_URL")
+        return StoreError(f"{where} refused the user or password; correct DATABASE_URL")
+    refused = said.partition("FATAL: ")[2].strip()
+    if any(words in refused for words in ("does not exist", "no pg_hba.conf entry", "not permitted to log in")):
+        return StoreError(f"{where}: {refused}; create or allow it, or correct DATABASE_URL")
+    reason = refused or said.rpartition("failed: ")[2]
+    return StoreUnavailableError(f"{where} cannot be reached ({reason}); start it or correct DATABASE_URL")
+
+
+def require_utf8(connection: Connection) -> None:
+    """Raise StoreError where the database cannot hold every ticker."""
+    row = connection.execute("SHOW server_encoding").fetchone()
+    if row is None or row[0] not in {"UTF8", b"UTF8"}:
+        raise StoreError(f"database has the encoding {row and row[0]}; create it with ENCODING 'UTF8'")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what a lost or read-only server raises into one error that says: wait and connect anew."""
+    """Turn what a lost, full or read-only server raises into one error that says: wait and connect anew."""
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
-        raise StoreUnavailableError(" ".join(str(error).split())) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(
             f"database user of DATABASE_URL may not do this ({error.diag.message_primary}); "
             "use the owner of the database"
         ) from error
+    except psycopg.Error as error:
+        if not _may_pass(error):
+            raise
+        raise StoreUnavailableError(" ".join(str(error).split())) from error
 
 
-def _place(database_url: str) -> str:
+def _may_pass(error: psycopg.Error) -> bool:
+    # A connection that is gone has no SQLSTATE. Everything else that psycopg files under "operational" is judged by
+    # its class: a limit that a row exceeds (54) would be tried again for ever if it passed for an outage.
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate[:2] in _PASSING_CLASSES or error.sqlstate in _PASSING
+
+
+def place(database_url: str) -> str:
+    """Return where a URL leads, without the password: fit for a log."""
     parts = conninfo_to_dict(database_url)
     return f"{parts.get('user', '')}@{parts.get('host', '')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"

@@ -10,7 +10,7 @@ from psycopg import sql
 from indexer.bitcoin.block import display
 from indexer.protocol.amount import format_amount
 from indexer.store.chain import read_tip
-from indexer.store.connection import connect
+from indexer.store.connection import connect, translated
 from indexer.store.rows import OPERATION_COLUMNS, height_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _FETCH = 5_000
 
 def export(database_url: str, target: IO[bytes]) -> None:
     """Write a header, then deploys, balances (non-zero) and operations, each sorted by key, to `target`."""
-    with connect(database_url) as connection, connection.transaction():
+    with translated(), connect(database_url) as connection, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         for record in _records(connection):
             line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

@@ -1,4 +1,4 @@
-"""What the API reads: one statement an answer, so that each is one consistent snapshot."""
+"""What the API reads: rows and their counts by one statement, so that they are of one snapshot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from indexer.store.connection import CONNECT_TIMEOUT, StoreUnavailableError, adapt
+from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableError, adapt
 from indexer.store.rows import first_op_id
 
 if TYPE_CHECKING:
@@ -22,17 +22,35 @@ Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 
+# Holders are counted for the rows of the page only, so paging is done on `d`.
 _TICKERS = """
     SELECT d.ticker, d.max_supply, d.limit_per_mint, d.minted, d.height, d.txid, d.deployer, b.time,
-        (SELECT count(*) FROM index.balances h WHERE h.ticker = d.ticker AND h.amount > 0) AS holders
-    FROM index.deploys d JOIN index.blocks b USING (height)"""
+        (SELECT count(*) FROM index.balances h WHERE h.ticker_key = d.ticker_key AND h.amount > 0) AS holders
+    FROM (SELECT * FROM index.deploys {}) d JOIN index.blocks b USING (height)
+    ORDER BY d.height DESC, d.ticker"""
+_PAGE_OF_TICKERS = _TICKERS.format("ORDER BY height DESC, ticker LIMIT %(limit)s OFFSET %(skip)s")
+_ONE_TICKER = _TICKERS.format("WHERE ticker_key = index.ticker_key(%(ticker)s)")
 
 # 20 is HEIGHT_SHIFT.
 _OPERATIONS = """
-    SELECT o.*, b.height, b.hash AS block_hash, b.time
-    FROM index.operations o JOIN index.blocks b ON b.height = (o.op_id >> 20)::integer"""
+    SELECT o.*, b.height, b.hash AS block_hash, b.time {}
+    FROM index.operations o JOIN index.blocks b ON b.height = (o.op_id >> 20)::integer
+    WHERE {} AND (o.error IS NULL OR %(include_invalid)s)
+    ORDER BY o.op_id {} LIMIT %(limit)s OFFSET %(skip)s"""
+_TICKER_HISTORY = _OPERATIONS.format(
+    "",
+    "o.ticker_key = index.ticker_key(%(ticker)s) AND (%(op)s::text IS NULL OR o.op = %(op)s)",
+    "DESC",
+)
+_BLOCK_HISTORY = _OPERATIONS.format(", count(*) OVER () AS found", "o.op_id >= %(first)s AND o.op_id < %(end)s", "ASC")
 
-_VALID = " AND (o.error IS NULL OR %(include_invalid)s) AND (%(op)s::text IS NULL OR o.op = %(op)s)"
+# What a database answers that sync has not migrated or granted yet.
+_NOT_YET = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
 
 
 class Reader:
@@ -52,7 +70,7 @@ class Reader:
                     "row_factory": dict_row,
                     "connect_timeout": CONNECT_TIMEOUT,
                     "application_name": "simplicity-api",
-                    "options": f"-c statement_timeout={settings.QUERY_TIMEOUT * 1000} -c client_encoding=UTF8",
+                    "options": f"{OPTIONS} -c statement_timeout={settings.QUERY_TIMEOUT * 1000}",
                 },
                 connection_class=psycopg.AsyncConnection[Row],
                 configure=_configure,
@@ -88,19 +106,17 @@ class Reader:
 
     async def tickers(self, skip: int, limit: int) -> list[Row]:
         """Return deployed tickers, the latest first."""
-        return await self._all(
-            _TICKERS + " ORDER BY d.height DESC, d.ticker LIMIT %(limit)s OFFSET %(skip)s",
-            {"skip": skip, "limit": limit},
-        )
+        return await self._all(_PAGE_OF_TICKERS, {"skip": skip, "limit": limit})
 
     async def ticker(self, ticker: str) -> Row | None:
         """Return a deployed ticker by its normalised name."""
-        return await self._one(_TICKERS + " WHERE d.ticker = %(ticker)s", {"ticker": ticker})
+        return await self._one(_ONE_TICKER, {"ticker": ticker})
 
     async def holders(self, ticker: str, skip: int, limit: int) -> list[Row]:
         """Return the non-zero balances of a ticker, the largest first."""
         return await self._all(
-            "SELECT ticker, address, amount, height FROM index.balances WHERE ticker = %(ticker)s AND amount > 0"
+            "SELECT ticker, address, amount, height FROM index.balances"
+            " WHERE ticker_key = index.ticker_key(%(ticker)s) AND amount > 0"
             " ORDER BY amount DESC, address LIMIT %(limit)s OFFSET %(skip)s",
             {"ticker": ticker, "skip": skip, "limit": limit},
         )
@@ -109,7 +125,7 @@ class Reader:
         """Return a balance, None where the address never had one."""
         return await self._one(
             "SELECT ticker, address, amount, height FROM index.balances"
-            " WHERE ticker = %(ticker)s AND address = %(address)s",
+            " WHERE ticker_key = index.ticker_key(%(ticker)s) AND address = %(address)s",
             {"ticker": ticker, "address": address},
         )
 
@@ -118,35 +134,16 @@ class Reader:
     ) -> list[Row]:
         """Return a ticker's operations, the latest first."""
         return await self._all(
-            f"{_OPERATIONS} WHERE o.ticker = %(ticker)s {_VALID} ORDER BY o.op_id DESC LIMIT %(limit)s OFFSET %(skip)s",
+            _TICKER_HISTORY,
             {"ticker": ticker, "op": op, "include_invalid": include_invalid, "skip": skip, "limit": limit},
         )
 
     async def block_history(self, height: int, *, include_invalid: bool, skip: int, limit: int) -> list[Row]:
-        """Return a block's operations in order of application."""
+        """Return a block's operations in order of application, each row with how many were `found` in all."""
+        edges = {"first": first_op_id(height), "end": first_op_id(height + 1)}
         return await self._all(
-            _OPERATIONS
-            + " WHERE o.op_id >= %(first)s AND o.op_id < %(end)s"
-            + _VALID
-            + " ORDER BY o.op_id LIMIT %(limit)s OFFSET %(skip)s",
-            {
-                "first": first_op_id(height),
-                "end": first_op_id(height + 1),
-                "op": None,
-                "include_invalid": include_invalid,
-                "skip": skip,
-                "limit": limit,
-            },
+            _BLOCK_HISTORY, edges | {"include_invalid": include_invalid, "skip": skip, "limit": limit}
         )
-
-    async def block_count(self, height: int, *, include_invalid: bool) -> int:
-        """Return how many operations a block has."""
-        row = await self._one(
-            "SELECT count(*) AS found FROM index.operations WHERE op_id >= %(first)s AND op_id < %(end)s"
-            " AND (error IS NULL OR %(include_invalid)s)",
-            {"first": first_op_id(height), "end": first_op_id(height + 1), "include_invalid": include_invalid},
-        )
-        return int(row["found"]) if row else 0
 
     async def _all(self, query: LiteralString, parameters: Row) -> list[Row]:
         async with self._connection() as connection:
@@ -164,8 +161,8 @@ class Reader:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise StoreUnavailableError(" ".join(str(error).split())) from error
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-            raise StoreUnavailableError("the database has no index yet; run: simplicity sync") from error
+        except _NOT_YET as error:
+            raise StoreUnavailableError("no index to read yet; simplicity sync makes it and grants it") from error
 
 
 async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:

@@ -10,7 +10,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from psycopg import sql
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -33,10 +32,10 @@ def head() -> str:
     return version
 
 
-def migrate(database_url: str) -> None:
-    """Bring the database to this release's schema; waits while another process does the same.
+def migrate(database_url: str, *, reader_role: str | None = None) -> None:
+    """Bring the database to this release's schema and let a role read it; waits while another process does the same.
 
-    Raises StoreError where the schema is newer than this release.
+    Raises StoreError where the schema is newer than this release or the role does not exist.
     """
     engine = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:", 1), poolclass=NullPool)
     with translated():
@@ -45,6 +44,8 @@ def migrate(database_url: str) -> None:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({LockKey.MIGRATION.sql})"))
                 connection.execute(text("CREATE SCHEMA IF NOT EXISTS ops"))
                 _upgrade(connection)
+                if reader_role:
+                    _grant_reads(connection, reader_role)
         except DBAPIError as error:
             raise error.orig or error from error
         finally:
@@ -66,16 +67,19 @@ def _upgrade(connection: Connection) -> None:
         ) from error
 
 
-def grant_reads(connection: StoreConnection, role: str) -> None:
+def _grant_reads(connection: Connection, role: str) -> None:
     """Let a role read the index and the schema's version, and nothing else."""
-    name = sql.Identifier(role)
+    found = connection.execute(text("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = :role"), {"role": role})
+    name = found.scalar()
+    if name is None:
+        raise StoreError(f"role {role} does not exist; create it or correct DATABASE_READER_ROLE")
     for statement in (
         "GRANT USAGE ON SCHEMA index, ops TO {}",
         "GRANT SELECT ON ALL TABLES IN SCHEMA index TO {}",
         "GRANT SELECT ON ops.schema_version TO {}",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA index GRANT SELECT ON TABLES TO {}",
     ):
-        connection.execute(sql.SQL(statement).format(name))
+        connection.execute(text(statement.format(name)))
 
 
 def version(connection: StoreConnection) -> str | None:

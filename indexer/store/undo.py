@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 _REVERT_DEPLOYS = """
     UPDATE index.deploys d SET minted = u.minted FROM index.undo_deploys u
-    WHERE u.height = %s AND u.minted IS NOT NULL AND d.ticker = u.ticker"""
+    WHERE u.height = %s AND u.minted IS NOT NULL AND d.ticker_key = u.ticker_key"""
 _REMOVE_DEPLOYS = """
     DELETE FROM index.deploys d USING index.undo_deploys u
-    WHERE u.height = %s AND u.minted IS NULL AND d.ticker = u.ticker"""
+    WHERE u.height = %s AND u.minted IS NULL AND d.ticker_key = u.ticker_key"""
 _REVERT_BALANCES = """
     UPDATE index.balances b SET amount = u.amount, height = u.amount_height FROM index.undo_balances u
-    WHERE u.height = %s AND u.amount IS NOT NULL AND (b.ticker, b.address) = (u.ticker, u.address)"""
+    WHERE u.height = %s AND u.amount IS NOT NULL AND (b.ticker_key, b.address) = (u.ticker_key, u.address)"""
 _REMOVE_BALANCES = """
     DELETE FROM index.balances b USING index.undo_balances u
-    WHERE u.height = %s AND u.amount IS NULL AND (b.ticker, b.address) = (u.ticker, u.address)"""
+    WHERE u.height = %s AND u.amount IS NULL AND (b.ticker_key, b.address) = (u.ticker_key, u.address)"""
 
 
 def restore(connection: Connection, height: int) -> None:

@@ -70,12 +70,14 @@ class Writer:
         with translated():
             deploys = self._connection.execute(
                 "SELECT ticker, max_supply, limit_per_mint, minted, height, txid, deployer"
-                " FROM index.deploys WHERE ticker = ANY(%s)",
+                " FROM index.deploys WHERE ticker_key IN"
+                " (SELECT index.ticker_key(k.ticker) FROM unnest(%s::text[]) AS k (ticker))",
                 (list(tickers),),
             ).fetchall()
             balances = self._connection.execute(
                 "SELECT b.ticker, b.address, b.amount FROM index.balances b"
-                " JOIN unnest(%s::text[], %s::text[]) AS k (ticker, address) USING (ticker, address)",
+                " JOIN unnest(%s::text[], %s::text[]) AS k (ticker, address)"
+                " ON (b.ticker_key, b.address) = (index.ticker_key(k.ticker), k.address)",
                 ([key.ticker for key in keys], [key.address for key in keys]),
             ).fetchall()
         return State(
@@ -186,10 +188,11 @@ class Writer:
             "WITH new AS (SELECT * FROM unnest(%(ticker)s::text[], %(max)s::text[]::numeric[],"
             " %(limit)s::text[]::numeric[], %(minted)s::text[]::numeric[], %(height)s::integer[], %(txid)s::bytea[],"
             " %(deployer)s::text[]) AS n (ticker, max_supply, limit_per_mint, minted, height, txid, deployer)),"
-            " undo AS (INSERT INTO index.undo_deploys (height, ticker, minted)"
-            " SELECT %(at)s, new.ticker, old.minted FROM new LEFT JOIN index.deploys old USING (ticker))"
+            " undo AS (INSERT INTO index.undo_deploys (height, ticker_key, minted)"
+            " SELECT %(at)s, index.ticker_key(new.ticker), old.minted"
+            " FROM new LEFT JOIN index.deploys old ON old.ticker_key = index.ticker_key(new.ticker))"
             " INSERT INTO index.deploys (ticker, max_supply, limit_per_mint, minted, height, txid, deployer)"
-            " SELECT * FROM new ON CONFLICT (ticker) DO UPDATE SET minted = excluded.minted",
+            " SELECT * FROM new ON CONFLICT (ticker_key) DO UPDATE SET minted = excluded.minted",
             {
                 "at": delta.after.height,
                 "ticker": [deploy.ticker for deploy in deploys],
@@ -206,12 +209,13 @@ class Writer:
         self._connection.execute(
             "WITH new AS (SELECT * FROM unnest(%(ticker)s::text[], %(address)s::text[],"
             " %(amount)s::text[]::numeric[]) AS n (ticker, address, amount)),"
-            " undo AS (INSERT INTO index.undo_balances (height, ticker, address, amount, amount_height)"
-            " SELECT %(at)s, new.ticker, new.address, old.amount, old.height"
-            " FROM new LEFT JOIN index.balances old USING (ticker, address))"
+            " undo AS (INSERT INTO index.undo_balances (height, ticker_key, address, amount, amount_height)"
+            " SELECT %(at)s, index.ticker_key(new.ticker), new.address, old.amount, old.height"
+            " FROM new LEFT JOIN index.balances old"
+            " ON (old.ticker_key, old.address) = (index.ticker_key(new.ticker), new.address))"
             " INSERT INTO index.balances (ticker, address, amount, height)"
             " SELECT ticker, address, amount, %(at)s FROM new"
-            " ON CONFLICT (ticker, address) DO UPDATE SET amount = excluded.amount, height = excluded.height",
+            " ON CONFLICT (ticker_key, address) DO UPDATE SET amount = excluded.amount, height = excluded.height",
             {
                 "at": delta.after.height,
                 "ticker": [key.ticker for key in delta.balances],

@@ -11,9 +11,10 @@ from indexer import log
 from indexer.bitcoin.rpc import NodeError, NodeUnauthorizedError, RpcClient
 from indexer.bitcoin.source import RpcBlockSource
 from indexer.protocol.rules import Rules
+from indexer.settings import shown
 from indexer.store import schema
 from indexer.store.chain import Identity
-from indexer.store.connection import StoreError, StoreUnavailableError, connect
+from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8
 from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
 from indexer.sync import metrics
 from indexer.sync.follower import Follower, Step, WrongNetworkError
@@ -114,20 +115,20 @@ class Service:
 
     def _prepare(self) -> None:
         url = self.settings.DATABASE_URL.get_secret_value()
+        # Asked first, since what is wrong with a connection is said better here than through the migrations.
         connection = connect(url)
         try:
-            schema.migrate(url)
-            if self.settings.DATABASE_READER_ROLE:
-                schema.grant_reads(connection, self.settings.DATABASE_READER_ROLE)
+            require_utf8(connection)
         finally:
             connection.close()
+        schema.migrate(url, reader_role=self.settings.DATABASE_READER_ROLE)
 
     def _follow(self, rpc: RpcClient) -> bool:
         writer = self._become_writer()
         if writer is None:
             return False
         try:
-            logger.info("writing", height=writer.tip.height, node=self.settings.BITCOIN_RPC_URL)
+            logger.info("writing", height=writer.tip.height, node=shown(self.settings.BITCOIN_RPC_URL))
             network = self.settings.BITCOIN_NETWORK
             rules = Rules(network, self.settings.MARKETPLACE_TRANSFER_BLOCK_HEIGHT)
             return self._steps(Follower(RpcBlockSource(rpc), writer, rules))
@@ -150,10 +151,12 @@ class Service:
 
     def _steps(self, follower: Follower) -> bool:
         while not self.stop.is_set():
-            step = self._step(follower)
-            if step is not None and self._reached(follower.height, step):
+            if self._is_high_enough(follower.height):
                 return True
+            step = self._step(follower)
             if step is Step.AT_TIP:
+                if self.until is not None and self.until.height is None:
+                    return True
                 self.stop.wait(self.settings.SYNC_POLL_INTERVAL)
         return False
 
@@ -165,17 +168,16 @@ class Service:
             # Wrong from the start is a wrong setting; later it is a node that is being restarted or repaired.
             if isinstance(error, NodeUnauthorizedError) and not self._met_node:
                 raise
-            metrics.NODE_FAILURES.inc()
+            if isinstance(error, NodeError):
+                metrics.NODE_FAILURES.inc()
             self._wait(str(error))
             return None
         self._met_node = True
         self._fault.clear()
         return step
 
-    def _reached(self, height: int, step: Step) -> bool:
-        if self.until is None:
-            return False
-        return step is Step.AT_TIP if self.until.height is None else height >= self.until.height
+    def _is_high_enough(self, height: int) -> bool:
+        return self.until is not None and self.until.height is not None and height >= self.until.height
 
     def _wait(self, reason: str) -> None:
         lasted = self._fault.report(reason, time.monotonic())

@@ -13,6 +13,8 @@ from tests.support.postgres import free_port
 from tests.support.processes import simplicity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.local.traffic.chain import OfflineChain
     from tests.infra.local.node.harness import NodeProcess
     from tests.support.postgres import Cluster
@@ -30,7 +32,8 @@ def test_a_database_that_is_not_there_is_given_up_after_the_patience(node: NodeP
     done = simplicity("sync", "--until", "tip", "--patience", "1", environment=sync_environment(node, url))
     assert done.returncode == 1
     assert last_reason(done.stderr) == (
-        f"database user@127.0.0.1:{port}/brc20 cannot be reached; start it or correct DATABASE_URL"
+        f"database user@127.0.0.1:{port}/brc20 cannot be reached (Connection refused Is the server running on that "
+        "host and accepting TCP/IP connections?); start it or correct DATABASE_URL"
     )
     assert "hunter2" not in done.stderr
 
@@ -38,7 +41,7 @@ def test_a_database_that_is_not_there_is_given_up_after_the_patience(node: NodeP
 def test_a_database_that_does_not_exist_stops_sync_at_once(node: NodeProcess, cluster: Cluster) -> None:
     done = simplicity("sync", environment=sync_environment(node, cluster.url("nowhere")))
     assert done.returncode == 2
-    assert 'database "nowhere" does not exist; create it or correct DATABASE_URL' in last_reason(done.stderr)
+    assert 'database "nowhere" does not exist; create or allow it, or correct DATABASE_URL' in last_reason(done.stderr)
 
 
 def test_wrong_node_credentials_stop_sync_at_once(node: NodeProcess, database_url: str) -> None:
@@ -131,12 +134,37 @@ def test_sync_until_a_height_stops_there_and_export_names_it(
     assert simplicity("sync", "--until", "104", environment=environment).returncode == 0
     first = simplicity("state", "export", environment=environment)
     assert json.loads(first.stdout.splitlines()[0])["height"] == 104
+    assert simplicity("sync", "--until", "104", environment=environment).returncode == 0
+    assert simplicity("state", "export", environment=environment).stdout == first.stdout
     wrong = simplicity("sync", "--until", "soon", environment=environment)
     assert wrong.returncode == 2
     assert wrong.stderr == "simplicity: --until soon: must be 'tip' or a height such as 895600\n"
 
 
-def test_exporting_an_empty_database_says_what_to_run(node: NodeProcess, database_url: str) -> None:
-    done = simplicity("state", "export", environment=sync_environment(node, database_url))
+def test_exporting_an_empty_database_says_what_to_run(
+    node: NodeProcess, database_url: str, empty_database_url: str
+) -> None:
+    for url in (database_url, empty_database_url):
+        done = simplicity("state", "export", environment=sync_environment(node, url))
+        assert done.returncode == 2
+        assert done.stderr == "simplicity: database holds no index yet; run: simplicity sync\n"
+
+
+def test_an_export_is_a_whole_file_or_none(node: NodeProcess, database_url: str, tmp_path: Path) -> None:
+    environment = sync_environment(node, database_url)
+    failed = simplicity("state", "export", "-o", str(tmp_path / "a.ndjson"), environment=environment)
+    assert failed.returncode == 2
+    assert list(tmp_path.glob("*.ndjson*")) == []
+    nowhere = simplicity("state", "export", "-o", str(tmp_path / "none" / "a.ndjson"), environment=environment)
+    assert nowhere.returncode == 2
+    assert nowhere.stderr.endswith("No such file or directory; choose another place\n")
+    assert simplicity("sync", "--until", "tip", environment=environment).returncode == 0
+    done = simplicity("state", "export", "-o", str(tmp_path / "a.ndjson"), environment=environment)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "a.ndjson").read_text().splitlines()[0])["type"] == "state"
+
+
+def test_an_address_that_is_not_ours_is_named_with_its_setting(node: NodeProcess, database_url: str) -> None:
+    done = simplicity("api", environment=sync_environment(node, database_url, API_HOST="no.such.host.invalid"))
     assert done.returncode == 2
-    assert done.stderr == "simplicity: database holds no index yet; run: simplicity sync\n"
+    assert done.stderr.startswith("simplicity: API_HOST=no.such.host.invalid is no address of this machine")

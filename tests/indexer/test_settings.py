@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.settings import ConfigurationError, load, masked
+from indexer.settings import ConfigurationError, load, shown
+from indexer.store.connection import place
 
 DATABASE = "postgresql://user:hunter2@db.example.com:5432/brc20"
 
@@ -47,7 +48,13 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
         ("DATABASE_URL", "", "must look like postgresql://"),
         ("DATABASE_URL", "mysql://user:hunter2@host/db", "must look like postgresql://"),
         ("DATABASE_URL", "postgresql://user:hunter2@host:notaport/db", "no valid port"),
+        ("DATABASE_URL", "postgresql://user:hunter2/x@host:5432/db", "no valid port"),
+        ("DATABASE_URL", "postgresql://user:p%zzhunter2@host:5432/db", "with %-escapes"),
+        ("DATABASE_URL", "postgresql://user:hunter2@host:5432/db?ssl=require", "libpq's own parameters"),
+        ("DATABASE_URL", "postgresql://user:hunter2@host:99999/db", "no valid port"),
         ("BITCOIN_RPC_URL", "localhost:8332", "must look like http://"),
+        ("BITCOIN_RPC_URL", "http://localhost:abc", "no valid port"),
+        ("BITCOIN_RPC_URL", "http://localhost:99999", "no valid port"),
         ("BITCOIN_RPC_URL", "http://user:hunter2@localhost:8332", "must not carry credentials"),
         ("BITCOIN_NETWORK", "mainnet", "BITCOIN_NETWORK: input should be 'main'"),
         ("START_BLOCK_HEIGHT", "-1", "START_BLOCK_HEIGHT: input should be greater"),
@@ -79,6 +86,19 @@ def test_all_wrong_values_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert lines[1].startswith("API_PORT: input should be a valid integer")
 
 
+def test_a_log_level_may_be_written_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    monkeypatch.setenv("LOG_LEVEL", "info")
+    assert load().LOG_LEVEL == "INFO"
+
+
+def test_an_env_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    env = tmp_path / "binary.env"
+    env.write_bytes(b"DATABASE_URL=\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"binary\.env: is not UTF-8 text"):
+        load(env)
+
+
 def test_a_missing_env_file_is_said() -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.env: no such file"):
         load(Path("nowhere.env"))
@@ -87,5 +107,7 @@ def test_a_missing_env_file_is_said() -> None:
 def test_a_password_is_masked_wherever_a_url_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", DATABASE)
     assert "hunter2" not in repr(load())
-    assert masked(DATABASE) == "postgresql://user:***@db.example.com:5432/brc20"
-    assert masked("postgresql://host/db") == "postgresql://host/db"
+    assert place(DATABASE) == "user@db.example.com:5432/brc20"
+    assert place("postgresql://h.example.com/db?user=me&password=hunter2") == "me@h.example.com:5432/db"
+    assert shown("https://node.example.com:8332/hunter2") == "https://node.example.com:8332"
+    assert shown("http://node.example.com/hunter2?key=hunter2") == "http://node.example.com"

@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 from indexer.api.app import create_app
 from indexer.bitcoin.block import display
 from indexer.protocol.amount import parse_amount
+from indexer.protocol.ticker import normalise
 from indexer.settings import Settings
+from indexer.store.connection import connect
 from infra.local.traffic.chain import OfflineChain
 from tests.support.indexing import MARKETPLACE_HEIGHT, follow_to_tip, open_writer
 from tests.support.memory_node import MemoryNode
@@ -229,6 +231,37 @@ def test_requests_are_counted_by_route_and_never_by_raw_path(client: TestClient)
     assert "robots" not in text
     assert "database_connections_max 5.0" in text
     assert "http_request_duration_seconds_bucket" in text
+
+
+def test_a_method_that_nobody_knows_makes_no_series_of_its_own(client: TestClient) -> None:
+    for number in range(3):
+        client.request(f"EVIL{number}", "/health")
+    text = client.get("/metrics").text
+    assert "EVIL" not in text
+    assert 'method="other"' in text
+
+
+def test_a_role_that_was_granted_nothing_yet_is_a_503(cluster: Cluster, database_url: str) -> None:
+    with connect(cluster.url()) as connection:
+        connection.execute("DROP ROLE IF EXISTS ungranted")
+        connection.execute("CREATE ROLE ungranted LOGIN")
+    with TestClient(create_app(settings(database_url.replace("postgres@", "ungranted@")))) as client:
+        assert client.get("/v1/indexer/brc20/list").status_code == 503
+
+
+@pytest.mark.parametrize("tick", ["A/B", "A/info", "line\nfeed", "\u1e99EN", "yield"])
+def test_every_legal_ticker_can_be_asked_for_as_listed_and_as_typed(
+    cluster: Cluster, migrated_template: str, tick: str
+) -> None:
+    url = cluster.new_database(migrated_template)
+    stored = normalise(tick)
+    with connect(url) as connection:
+        connection.execute("INSERT INTO index.blocks VALUES (1, '', '', now(), 0, '', '', '')")
+        connection.execute("INSERT INTO index.deploys VALUES (%s, DEFAULT, 1, 1, 0, 1, '', NULL)", (stored,))
+    with TestClient(create_app(settings(url))) as client:
+        for written in (tick, stored):
+            assert get(client, f"/brc20/{quote(written, safe='')}/info")["ticker"] == stored
+            assert get(client, f"/brc20/{quote(written, safe='')}/holders") == []
 
 
 def test_the_root_says_what_answers(client: TestClient) -> None:

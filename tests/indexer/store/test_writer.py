@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import random
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from indexer.bitcoin.block import Block
+from indexer.bitcoin.script import Network
+from indexer.protocol.apply import apply, touched
 from indexer.protocol.hashing import digest
-from indexer.protocol.model import BalanceKey
+from indexer.protocol.model import BalanceKey, Operation, State
+from indexer.protocol.rules import Rules
+from indexer.protocol.ticker import normalise
 from indexer.store.chain import read_tip
-from indexer.store.connection import StoreError, connect
+from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8, translated
+from indexer.store.schema import migrate
 from indexer.store.writer import PARTITION_BLOCKS, StaleWriterError, Writer
 from infra.local.traffic.chain import OfflineChain
 from tests.support.indexing import MARKETPLACE_HEIGHT, exported, follow_to_tip, identity, open_writer
@@ -110,6 +120,89 @@ def test_the_digest_in_the_block_row_is_that_of_the_tables(database_url: str, no
     )
     assert recomputed == writer.tip.position.state_digest
     writer.close()
+
+
+def test_a_ticker_of_kilobytes_is_deployed_minted_and_undone_like_any_other(database_url: str) -> None:
+    # The scenario: upper-casing triples the bytes of some letters, so that a payload of 2000 bytes names a ticker that
+    # no index of PostgreSQL would take. One such transaction must not stop every indexer for ever.
+    rng = random.Random(1)
+    ticker = normalise("".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWX0123456789!#%&", k=1060)) + "\u0390" * 440)
+    assert len(ticker.encode()) > 3_600
+    before = State()
+    writer = open_writer(database_url)
+    for height, op in enumerate(("mint", "deploy", "mint", "transfer"), start=1):
+        operation = Operation(
+            tx_index=1,
+            txid=bytes([height]) * 32,
+            vout=0,
+            op=op,
+            ticker=ticker,
+            amount=None if op == "deploy" else 5,
+            max_supply=10 if op == "deploy" else None,
+            limit_per_mint=5 if op == "deploy" else None,
+            limit_is_given=op == "deploy",
+            sender="alice",
+            recipient="alice" if op == "mint" else "bob",
+        )
+        block = Block(bytes([height]) * 32, writer.tip.hash, datetime.now(UTC), (), {})
+        before = writer.load(*touched([operation]))
+        delta = apply(block, [operation], before, writer.tip.position, Rules(Network.REGTEST, 0))
+        assert delta.rows[0].valid is (height > 1)
+        writer.commit(delta, node_height=height)
+    keys = {BalanceKey(ticker, "alice"), BalanceKey(ticker, "bob")}
+    assert writer.load({ticker}, keys).balances == {BalanceKey(ticker, "alice"): 0, BalanceKey(ticker, "bob"): 5}
+    writer.undo()
+    assert writer.load({ticker}, keys) == before
+    for _ in range(3):
+        writer.undo()
+    assert writer.load({ticker}, keys) == State()
+    writer.close()
+
+
+def test_a_fault_that_no_waiting_mends_does_not_pass_for_an_outage(database_url: str) -> None:
+    with connect(database_url) as connection:
+        for sqlstate in ("54000", "22001", "42P01"):
+            with pytest.raises(psycopg.Error), translated():
+                connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; END $$")
+        for sqlstate in ("53100", "57P01", "25006", "40001", "55P03"):
+            with pytest.raises(StoreUnavailableError), translated():
+                connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+def test_a_dead_peer_is_noticed_by_the_server_within_half_a_minute(database_url: str) -> None:
+    with connect(database_url) as connection:
+        shown = {
+            name: connection.execute(f"SHOW {name}").fetchone()
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        }
+    assert shown == {
+        "tcp_keepalives_idle": ("10",),
+        "tcp_keepalives_interval": ("5",),
+        "tcp_keepalives_count": ("3",),
+        "tcp_user_timeout": ("30000",),
+    }
+
+
+def test_a_database_that_cannot_hold_every_ticker_is_refused(cluster: Cluster) -> None:
+    name = f"latin_{secrets.token_hex(4)}"
+    with connect(cluster.url()) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with connect(cluster.url(name)) as connection, pytest.raises(StoreError, match="encoding LATIN1; create it with"):
+        require_utf8(connection)
+
+
+def test_processes_that_migrate_and_grant_at_once_do_not_collide(cluster: Cluster, empty_database_url: str) -> None:
+    role = f"reader_{secrets.token_hex(4)}"
+    with connect(cluster.url()) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate(empty_database_url, reader_role=role), range(8)))
+    with connect(empty_database_url.replace("postgres@", f"{role}@")) as connection:
+        assert connection.execute("SELECT count(*) FROM index.deploys").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM index.deploys")
+    with pytest.raises(StoreError, match="role nobody_here does not exist; create it or correct DATABASE_READER_ROLE"):
+        migrate(empty_database_url, reader_role="nobody_here")
 
 
 def test_undo_data_is_kept_for_the_window_and_no_longer(database_url: str, node: MemoryNode) -> None:

@@ -4,6 +4,12 @@
 CREATE SCHEMA IF NOT EXISTS ops;
 CREATE SCHEMA index;
 
+-- Tickers are found by a key of fixed size: anyone can write one of kilobytes, which no index would take, and the
+-- block that holds it could never be committed.
+CREATE FUNCTION index.ticker_key(ticker text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN sha256(convert_to(ticker, 'UTF8'));
+
 -- The one row that a commit must find as it left it: a writer that was replaced (a failover, a lost session) does not.
 CREATE TABLE index.chain (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -39,6 +45,7 @@ CREATE TABLE index.operations (
     step integer,
     op text COLLATE "C" NOT NULL,
     ticker text COLLATE "C",
+    ticker_key bytea GENERATED ALWAYS AS (index.ticker_key(ticker)) STORED,
     amount numeric(38, 8),
     max_supply numeric(38, 8),
     limit_per_mint numeric(38, 8),
@@ -48,10 +55,11 @@ CREATE TABLE index.operations (
     error text COLLATE "C"
 ) PARTITION BY RANGE (op_id);
 
-CREATE INDEX operations_by_ticker ON index.operations (ticker, op_id DESC) WHERE ticker IS NOT NULL;
+CREATE INDEX operations_by_ticker ON index.operations (ticker_key, op_id DESC) WHERE ticker_key IS NOT NULL;
 
 CREATE TABLE index.deploys (
-    ticker text COLLATE "C" PRIMARY KEY,
+    ticker text COLLATE "C" NOT NULL,
+    ticker_key bytea PRIMARY KEY GENERATED ALWAYS AS (index.ticker_key(ticker)) STORED,
     max_supply numeric(38, 8) NOT NULL,
     limit_per_mint numeric(38, 8),
     minted numeric(38, 8) NOT NULL,
@@ -61,32 +69,33 @@ CREATE TABLE index.deploys (
     CHECK (minted <= max_supply)
 );
 
-CREATE INDEX deploys_by_height ON index.deploys (height DESC, ticker);
+CREATE INDEX deploys_by_height ON index.deploys (height DESC);
 
 -- A balance that came back to zero keeps its row: its height is when it last changed.
 CREATE TABLE index.balances (
     ticker text COLLATE "C" NOT NULL,
+    ticker_key bytea GENERATED ALWAYS AS (index.ticker_key(ticker)) STORED,
     address text COLLATE "C" NOT NULL,
     amount numeric(38, 8) NOT NULL CHECK (amount >= 0),
     height integer NOT NULL,
-    PRIMARY KEY (ticker, address)
+    PRIMARY KEY (ticker_key, address)
 );
 
-CREATE INDEX balances_by_amount ON index.balances (ticker, amount DESC, address) WHERE amount > 0;
+CREATE INDEX balances_by_amount ON index.balances (ticker_key, amount DESC, address) WHERE amount > 0;
 
 -- What a block changed, as it was before; NULL where it did not exist.
 CREATE TABLE index.undo_deploys (
     height integer NOT NULL,
-    ticker text COLLATE "C" NOT NULL,
+    ticker_key bytea NOT NULL,
     minted numeric(38, 8),
-    PRIMARY KEY (height, ticker)
+    PRIMARY KEY (height, ticker_key)
 );
 
 CREATE TABLE index.undo_balances (
     height integer NOT NULL,
-    ticker text COLLATE "C" NOT NULL,
+    ticker_key bytea NOT NULL,
     address text COLLATE "C" NOT NULL,
     amount numeric(38, 8),
     amount_height integer,
-    PRIMARY KEY (height, ticker, address)
+    PRIMARY KEY (height, ticker_key, address)
 );
