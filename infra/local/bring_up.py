@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from infra.local.supervisor import State
 
 POLL_SECONDS = 0.1
+ANSWER_SECONDS = 10.0
 
 
 class Report(Protocol):
@@ -84,7 +85,7 @@ def configure(layout: Layout, supervisor: Supervisor, assembled: Assembled) -> N
     write_private(layout.supervisor_config, render(layout, assembled.programs, password))
     if supervisor.pid() is None:
         supervisor.launch()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + ANSWER_SECONDS
         while supervisor.pid() is None:
             if time.monotonic() > deadline:
                 raise EnvelopeError(f"supervisor does not answer; its log is {layout.log / 'supervisord.log'}")

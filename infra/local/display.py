@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Show a step of the whole envelope."""
         if self.status:
-            self.status.update(text)
+            self.status.update(escape(text))
         elif not self.quiet:
             self.console.print(text, highlight=False, markup=False)
 
@@ -48,7 +49,8 @@ class Progress:
         """Show that a component is not ready yet."""
         self.at[name] = detail
         if self.status:
-            self.status.update(", ".join(f"{who}: {what}" for who, what in self.at.items()))
+            # What a component says is no markup: "[/data]" would end `up` with an error.
+            self.status.update(escape(", ".join(f"{who}: {what}" for who, what in self.at.items())))
 
     def ready(self, name: str, seconds: float, detail: str) -> None:
         """Show that a component answers."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_SECONDS = 0.05
+# What has been sent SIGKILL is gone at once, unless it hangs in the kernel.
+KILLED_SECONDS = 5.0
 MARKER = "SIMPLICITY_ENVELOPE"
 # What a child may know of the caller's shell. Not more: a DATABASE_URL or BITCOIN_RPC_PASSWORD of somebody's
 # production shell would otherwise reach the local indexer.
@@ -129,7 +131,7 @@ def stop_all(processes: list[psutil.Process], *, patience: float = 15.0) -> None
     supervisors = [p for p in processes if _is_supervisor(p)]
     for process in supervisors:
         _signal(process, signal.SIGKILL)
-    wait_gone(supervisors, within=5)
+    wait_gone(supervisors, within=KILLED_SECONDS)
     rest = [p for p in processes if p not in supervisors]
     pids = {p.pid for p in rest}
     for process in rest:
@@ -140,7 +142,7 @@ def stop_all(processes: list[psutil.Process], *, patience: float = 15.0) -> None
     alive = wait_gone(rest, within=patience)
     for process in alive:
         _signal(process, signal.SIGKILL)
-    alive = wait_gone(alive, within=5)
+    alive = wait_gone(alive, within=KILLED_SECONDS)
     if alive:
         raise EnvelopeError(f"processes {[p.pid for p in alive]} do not end even by SIGKILL; look at them with ps")
 

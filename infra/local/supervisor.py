@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # XML-RPC parses what it is sent: here that comes from our own supervisord, over a socket in a 0700 directory.
 CALL_SECONDS = 5.0
 LAUNCH_SECONDS = 30
+ENDING = 6  # supervisor's SHUTDOWN_STATE
 USER = "simplicity"
 CONTROL_KEY = "supervisor_control"
 # A component that dies at once is tried again after 1, 2, 3 … seconds: 60 tries last half an hour, an outage of that
@@ -139,12 +140,15 @@ class Supervisor:
                 return getattr(proxy.supervisor, method)(*arguments)
             except (http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
                 raise ConnectionError(f"supervisor's answer to {method} broke off: {error}") from None
+            except xmlrpc.client.Fault as fault:
+                # While it waits for a component that is slow to stop it answers, and does nothing that it is told.
+                if fault.faultCode == ENDING:
+                    raise ConnectionError("the supervisor is ending") from None
+                raise
 
     def pid(self) -> int | None:
         """Return the pid of the supervisor that answers and obeys, None if there is none."""
         try:
-            if self._call("getState")["statename"] != "RUNNING":
-                return None
             return int(self._call("getPID"))
         except OSError:
             return None

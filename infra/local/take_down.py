@@ -47,7 +47,9 @@ def take_down(layout: Layout, *, patience: float = STOP_SECONDS) -> int:
             wait_gone([p for p in processes if p.pid == pid], within=10)
         except OSError:
             pass  # killed under our hands: what is left is stopped below
-    stop_all(envelope_processes(layout.data))
+    # Again: one that is told to stop may have started another meanwhile.
+    while left := envelope_processes(layout.data):
+        stop_all(left)
     if layout.socket.parent != layout.run and layout.socket.parent.is_dir():
         layout.socket.unlink(missing_ok=True)
         layout.socket.parent.rmdir()

@@ -53,16 +53,18 @@ def unhealthy(detail: str, hint: str) -> Verdict:
     return Verdict(Health.UNHEALTHY, detail, hint)
 
 
-def _see_logs(environment: Environment, component: str) -> str:
+def _see_logs(environment: Environment, component: str, role: str) -> str:
+    """Say where to look: on the machines that the document names for a role; a component's own name is no role."""
     if environment.place == "local":
         return f"`simplicity logs {component}` tells why; `simplicity up` starts what is missing"
-    return f"look at the logs of {component} on {', '.join(host.name for host in environment.hosts.get(component, ()))}"
+    where = ", ".join(host.name for host in environment.hosts.get(role, ()))
+    return f"look at the logs of {component}{' on ' if where else ''}{where}"
 
 
 def database(environment: Environment) -> Verdict:
     """Log in as the reader and compare what the database holds with what the document intends."""
     where = environment.endpoints.database
-    hint = _see_logs(environment, "postgresql")
+    hint = _see_logs(environment, "postgresql", "database")
     try:
         with psycopg.connect(
             host=where.host,
@@ -96,7 +98,7 @@ def database(environment: Environment) -> Verdict:
 
 def node(environment: Environment) -> Verdict:
     """Ask the node for its chain."""
-    hint = _see_logs(environment, "bitcoin-node")
+    hint = _see_logs(environment, "bitcoin-node", "node")
     try:
         info = node_call(environment, "getblockchaininfo")
         facts = {name: info[name] for name in ("chain", "blocks", "headers")}
@@ -126,7 +128,7 @@ def node_call(environment: Environment, method: str) -> Any:  # noqa: ANN401 - e
 
 def sync(environment: Environment) -> Verdict:
     """Read the writer's metrics, and compare its tip with the node's own word."""
-    hint = _see_logs(environment, "sync")
+    hint = _see_logs(environment, "sync", "indexer")
     try:
         text = _get(environment.endpoints.sync_metrics).text
         tip = int(metric(text, "simplicity_tip_height"))
@@ -158,7 +160,7 @@ def lag_verdict(*, tip: int, node_height: int, writes: bool, hint: str) -> Verdi
 
 def api(environment: Environment) -> Verdict:
     """Ask the API whether it lives, and for the tip it serves."""
-    hint = _see_logs(environment, "api")
+    hint = _see_logs(environment, "api", "api")
     base = environment.endpoints.api
     try:
         _get(f"{base}/health")
@@ -187,7 +189,7 @@ def prometheus(environment: Environment) -> Verdict:
                 return Verdict(Health.HEALTHY, f"started {age:.0f} s ago, begins to scrape", facts=facts)
             time.sleep(0.2)
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-        return unhealthy(f"{base}: {_first_line(error)}", _see_logs(environment, "prometheus"))
+        return unhealthy(f"{base}: {_first_line(error)}", _see_logs(environment, "prometheus", "monitoring"))
     if lost or not facts:
         detail = f"cannot scrape {', '.join(lost)}" if lost else "has nothing to scrape"
         return Verdict(Health.DEGRADED, detail, "see the verdict on those; their metrics have a gap meanwhile", facts)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.environment import EnvironmentFileError, load
@@ -92,7 +93,9 @@ def _show(console: Console, findings: list[Finding], *, detailed: bool) -> None:
     for finding in findings:
         verdict = finding.verdict
         style = STYLES[verdict.health]
-        table.add_row(finding.component, f"[{style}]{verdict.health}[/]", f"{finding.latency_ms:.0f}", verdict.detail)
+        table.add_row(
+            finding.component, f"[{style}]{verdict.health}[/]", f"{finding.latency_ms:.0f}", escape(verdict.detail)
+        )
     console.print(table)
     for finding in findings:
         verdict = finding.verdict

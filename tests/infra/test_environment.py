@@ -102,3 +102,15 @@ def test_a_secret_is_read_from_its_file_and_its_absence_is_told(environment: Env
 
 def test_the_json_schema_pins_the_version() -> None:
     assert schema()["properties"]["version"]["const"] == 1
+
+
+def test_a_secret_that_lies_in_a_store_is_not_looked_for_in_a_file(environment: Environment) -> None:
+    reference = SecretReference(source="store", name="simplicity/password")
+    kept = environment.model_copy(update={"secrets": {"password": reference}})
+    with pytest.raises(EnvironmentFileError, match="lies in a store, not in a file"):
+        kept.secret("password")
+
+
+def test_a_document_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFileError, match=r"cannot be read \(Is a directory\)"):
+        load(tmp_path)

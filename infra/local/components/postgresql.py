@@ -15,6 +15,8 @@ from infra.local.ports import LOOPBACK, Port
 from infra.local.processes import child_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.local.component import Envelope
 
 PORT = "postgresql"
@@ -80,7 +82,7 @@ def _prepare(envelope: Envelope) -> None:
     data = envelope.directory("postgresql")
     if not (data / "PG_VERSION").exists():
         _initialise(envelope, data)
-    bundled = subprocess.run([binary("postgres"), "--version"], check=True, capture_output=True, text=True).stdout
+    bundled = _run([binary("postgres"), "--version"], within=10)
     found = (data / "PG_VERSION").read_text(encoding="ascii").strip()
     if f" {found}." not in bundled and not bundled.rstrip().endswith(f" {found}"):
         raise EnvelopeError(
@@ -96,12 +98,10 @@ def _initialise(envelope: Envelope, data: Path) -> None:
     options = ["--locale=C", "--encoding=UTF8", "--auth=scram-sha-256", f"--username={SUPERUSER}"]
     password_file = envelope.layout.secrets / "superuser_password"
     command = [*unprivileged(), binary("initdb"), f"--pgdata={fresh}", f"--pwfile={password_file}", *options]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=120, env=child_environment(envelope.layout.data)
-    )
-    if done.returncode != 0:
-        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
-        raise EnvelopeError(f"initdb failed: {reason[0]}; is there space left in {envelope.layout.data}?")
+    try:
+        _run(command, within=120, env=child_environment(envelope.layout.data))
+    except EnvelopeError as error:
+        raise EnvelopeError(f"{error}; is there space left in {envelope.layout.data}?") from None
     fresh.rename(data)
 
 
@@ -134,17 +134,27 @@ def _settle(envelope: Envelope) -> None:
         "WRITER_PASSWORD": envelope.secrets["sync_password"],
         "READER_PASSWORD": envelope.secrets["api_password"],
     }
-    done = subprocess.run(
-        [binary("psql"), "-X", "-q", *(part for item in names.items() for part in ("-v", "=".join(item))), *target],
-        check=False,
-        input=ROLES_SQL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env=child_environment(envelope.layout.data) | passwords,
-    )
+    variables = [part for item in names.items() for part in ("-v", "=".join(item))]
+    command = [binary("psql"), "-X", "-q", *variables, *target]
+    try:
+        _run(command, within=30, env=child_environment(envelope.layout.data) | passwords, text=ROLES_SQL)
+    except EnvelopeError as error:
+        raise EnvelopeError(f"cannot make the database's roles: {error}") from None
+
+
+def _run(command: list[str], *, within: float, env: Mapping[str, str] | None = None, text: str = "") -> str:
+    """Run a program to its end; return its output, or raise EnvelopeError with its name and its last word."""
+    name = next(Path(part).name for part in command if Path(part).parent.name == "bin")
+    try:
+        done = subprocess.run(command, check=False, input=text, capture_output=True, text=True, timeout=within, env=env)
+    except subprocess.TimeoutExpired:
+        raise EnvelopeError(f"{name} has not finished in {within:g} s") from None
+    except OSError as error:
+        raise EnvelopeError(f"{name} cannot be run ({error.strerror})") from None
     if done.returncode != 0:
-        raise EnvelopeError(f"cannot make the database's roles: {done.stderr.strip().splitlines()[-1]}")
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise EnvelopeError(f"{name} failed: {words[-1] if words else f'exit code {done.returncode}'}")
+    return done.stdout
 
 
 COMPONENT = Component(

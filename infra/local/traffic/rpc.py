@@ -84,9 +84,13 @@ class Rpc:
             return []
         body = [{"jsonrpc": "1.0", "id": n, "method": method, "params": one} for n, one in enumerate(params)]
         replies = self._post(body)
-        if not isinstance(replies, list) or len(replies) != len(body):
+        try:
+            by_number = {int(reply["id"]): reply for reply in replies}
+        except (TypeError, KeyError, ValueError):
+            by_number = {}
+        if sorted(by_number) != list(range(len(body))):
             raise NodeUnavailableError("the node does not answer a batch as JSON-RPC says")
-        return sorted(replies, key=lambda reply: int(reply["id"]))
+        return [by_number[number] for number in range(len(body))]
 
     def _post(self, body: object) -> Any:  # noqa: ANN401 - decoded JSON
         # Read anew each time: a node that restarts writes a new cookie.
@@ -126,6 +130,8 @@ def _result(reply: Any) -> Any:  # noqa: ANN401 - decoded JSON
     error = reply.get("error")
     if error is None:
         return reply.get("result")
+    if not isinstance(error, dict):
+        raise NodeUnavailableError(f"the node does not answer as JSON-RPC says: {error}")
     if error.get("code") == _WARMING_UP:
         raise NodeUnavailableError(f"the node is starting: {error.get('message')}")
     raise RpcError(int(error.get("code", 0)), str(error.get("message")))

@@ -78,3 +78,20 @@ def test_a_second_command_is_told_who_is_at_work(tmp_path: Path) -> None:
         pass
     with exclusive(tmp_path / "lock", "down"):
         pass
+
+
+def test_a_directory_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    private_directory(tmp_path / "open")
+    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
+
+
+def test_a_file_where_a_directory_has_to_be_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvelopeError, match="set SIMPLICITY_HOME to a directory you can write to"):
+        private_directory(tmp_path / "file" / "log")
+    with (
+        pytest.raises(EnvelopeError, match="set SIMPLICITY_HOME to a directory you can write to"),
+        exclusive(tmp_path / "file" / "lock", "up"),
+    ):
+        pass

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +14,7 @@ from infra.local import tools
 from infra.local.layout import EnvelopeError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 LISTING = """\
 'http://one.test/vendor/dists/nodistro/InRelease' one_InRelease 0
@@ -78,3 +84,142 @@ def test_packages_are_never_taken_unsigned(tmp_path: Path, monkeypatch: pytest.M
     assert len(asked) == 3
     for flag in ("AllowUnauthenticated=false", "AllowInsecureRepositories=false", "AllowWeakRepositories=false"):
         assert all(flag in command for command in asked)
+
+
+def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, apt: str) -> None:
+    """Put a script before the real apt-get, and hide a Prometheus that this machine has."""
+    script = folder / "bin" / "apt-get"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f"#!/bin/sh\n{apt}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "prometheus" else f"/usr/bin/{name}")
+
+
+class Archive:
+    """A small distribution of our own on the disk, signed as a real one is, for the real apt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = folder / "site"
+        self.gnupg = folder / "gnupg"
+        self.gnupg.mkdir(mode=0o700)
+        self.keyring = self.key("the archive")
+        self.publish(script="#!/bin/sh\nexit 0\n", signer="the archive")
+
+    def run(self, *command: str, cwd: Path | None = None) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
+
+    def gpg(self, *arguments: str) -> str:
+        quiet = ("--homedir", str(self.gnupg), "--batch", "--yes", "--quiet", "--pinentry-mode", "loopback")
+        return self.run("gpg", *quiet, "--passphrase", "", *arguments)
+
+    def key(self, name: str) -> Path:
+        self.gpg("--quick-generate-key", name, "ed25519", "sign", "never")
+        path = self.gnupg.parent / f"{name.replace(' ', '-')}.gpg"
+        self.gpg("--output", str(path), "--export", name)
+        return path
+
+    def publish(self, *, script: str, signer: str) -> None:
+        """Make the package anew with this program, the index, and a release file that `signer` has signed."""
+        machine = self.run("dpkg", "--print-architecture").strip()
+        package = self.site.parent / "package"
+        for name, text in {
+            "usr/bin/prometheus": script,
+            "DEBIAN/control": f"Package: prometheus\nVersion: 1\nArchitecture: {machine}\nMaintainer: x <x@x>\n"
+            "Description: x\n",
+        }.items():
+            (package / name).parent.mkdir(parents=True, exist_ok=True)
+            (package / name).write_text(text)
+        (package / "usr/bin/prometheus").chmod(0o755)
+        pool, dist = self.site / "pool", self.site / "dists" / tools.SUITE
+        index = dist / "main" / f"binary-{machine}" / "Packages"
+        index.parent.mkdir(parents=True, exist_ok=True)
+        pool.mkdir(exist_ok=True)
+        self.run("dpkg-deb", "-Znone", "--root-owner-group", "--build", str(package), str(pool / "p.deb"))
+        deb = (pool / "p.deb").read_bytes()
+        control = (package / "DEBIAN/control").read_text()
+        index.write_text(f"{control}Filename: pool/p.deb\nSize: {len(deb)}\nSHA256: {sha256(deb).hexdigest()}\n")
+        listed = f" {sha256(index.read_bytes()).hexdigest()} {index.stat().st_size} {index.relative_to(dist)}"
+        now = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S UTC")
+        (dist / "Release").write_text(
+            f"Codename: {tools.SUITE}\nSuite: stable\nDate: {now}\nArchitectures: {machine}\nComponents: main\n"
+            f"SHA256:\n{listed}\n"
+        )
+        self.gpg("--local-user", signer, "--output", str(dist / "InRelease"), "--clearsign", str(dist / "Release"))
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    # gpg's agent listens in its directory: pytest's own would be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="simplicity-apt-") as folder:
+        made = Archive(Path(folder))
+        listed = f"'file://{made.site}/dists/stable/main/binary-x/Packages.xz' x 0"
+        apt = f'case "$*" in *--print-uris*) echo "{listed}";; *) exec /usr/bin/apt-get "$@";; esac'
+        pretend(tmp_path, monkeypatch, apt)
+        monkeypatch.setattr(tools, "KEYRINGS", (tmp_path / "none.gpg", made.keyring))
+        yield made
+        made.run("gpgconf", "--homedir", str(made.gnupg), "--kill", "all")
+
+
+needs_apt = pytest.mark.skipif(
+    not all(map(shutil.which, ("apt-get", "dpkg-deb", "gpg"))), reason="the tools of Debian's archives are not here"
+)
+
+
+@needs_apt
+def test_a_package_is_fetched_checked_and_unpacked_once(archive: Archive, tmp_path: Path) -> None:
+    abandoned = tmp_path / "tools" / ".fetch-of-one-that-was-killed"
+    abandoned.mkdir(parents=True)
+    found = tools.locate("prometheus", tmp_path / "tools")
+    assert found == tmp_path / "tools" / "trixie-prometheus" / "usr" / "bin" / "prometheus"
+    assert sorted(path.name for path in (tmp_path / "tools").iterdir()) == ["lock", "trixie-prometheus"]
+    shutil.rmtree(archive.site)
+    assert tools.locate("prometheus", tmp_path / "tools") == found, "nothing is fetched a second time"
+
+
+@needs_apt
+def test_a_package_that_a_stranger_signed_or_that_was_changed_is_not_unpacked(archive: Archive, tmp_path: Path) -> None:
+    archive.key("a stranger")
+    archive.publish(script="#!/bin/sh\nexit 0\n", signer="a stranger")
+    with pytest.raises(EnvelopeError, match=r"(?i)not signed|public key|NO_PUBKEY"):
+        tools.locate("prometheus", tmp_path / "tools")
+    archive.publish(script="#!/bin/sh\nexit 0\n", signer="the archive")
+    package = archive.site / "pool" / "p.deb"
+    package.write_bytes(package.read_bytes()[:-1] + b"x")
+    with pytest.raises(EnvelopeError, match=r"Hash Sum mismatch|unexpected size"):
+        tools.locate("prometheus", tmp_path / "tools")
+    assert [path.name for path in (tmp_path / "tools").iterdir()] == ["lock"]
+
+
+@needs_apt
+def test_a_package_that_does_not_run_on_this_system_is_told(archive: Archive, tmp_path: Path) -> None:
+    archive.publish(script="#!/bin/sh\nexit 1\n", signer="the archive")
+    with pytest.raises(EnvelopeError, match="the prometheus of Debian trixie does not run on this system"):
+        tools.locate("prometheus", tmp_path / "tools")
+
+
+def test_an_apt_that_hangs_or_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "KEYRINGS", (tmp_path,))
+    pretend(tmp_path, monkeypatch, "exit 100")
+    with pytest.raises(EnvelopeError, match="apt-get ended with 100"):
+        tools.locate("prometheus", tmp_path / "tools")
+    monkeypatch.setattr(tools, "APT_SECONDS", 0.1)
+    pretend(tmp_path, monkeypatch, "exec sleep 60")
+    with pytest.raises(EnvelopeError, match=r"apt-get has not finished in 0\.1 s"):
+        tools.locate("prometheus", tmp_path / "tools")
+
+
+def test_a_tools_directory_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvelopeError, match="set SIMPLICITY_TOOLS elsewhere"):
+        tools.locate("prometheus", tmp_path / "file" / "tools")
+
+
+def test_a_system_without_debians_keys_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "KEYRINGS", (tmp_path / "none.gpg",))
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "prometheus" else f"/usr/bin/{name}")
+    with pytest.raises(EnvelopeError, match="this system has no Debian archive keys"):
+        tools.locate("prometheus", tmp_path / "tools")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+GENESIS = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
+
+
 def ask(node: NodeProcess, request: object) -> tuple[int, Any]:
     status, body = node.post(json.dumps(request).encode())
     return status, json.loads(body) if body else None
@@ -89,6 +92,14 @@ def test_user_and_password_open_the_node_and_the_password_is_in_no_argument(
         ({"method": "generatetoaddress", "params": [1, "nowhere"]}, 500, -5),
         ({"method": "reorg", "params": [0]}, 500, -8),
         ({"jsonrpc": "3.0", "method": "getblockcount"}, 400, -32600),
+        ({"jsonrpc": 2, "method": "getblockcount"}, 400, -32600),
+        ({"method": "getblockhash", "params": {"args": [1], "height": 1}}, 500, -8),
+        ({"method": "getblockhash", "params": {"args": 1}}, 500, -8),
+        ({"method": "getrawtransaction", "params": ["11" * 32, 1, GENESIS]}, 500, -5),
+        ({"method": "decoderawtransaction", "params": ["zz"]}, 500, -22),
+        ({"method": "submitblock", "params": ["zz"]}, 500, -22),
+        ({"method": "generatetoaddress", "params": [10**6, "raw(51)"]}, 500, -8),
+        ({"method": "generateblock", "params": ["nowhere", []]}, 500, -5),
     ],
 )
 def test_errors_carry_bitcoinds_codes_and_statuses(shared: NodeProcess, request_: Any, status: int, code: int) -> None:  # noqa: ANN401
@@ -155,6 +166,7 @@ def test_help_lists_every_method_and_says_that_reorg_is_ours(shared: NodeProcess
     listed = shared.rpc("help").splitlines()
     assert "getblock blockhash ( verbosity )" in listed
     assert "Not a method of bitcoind" in shared.rpc("help", "reorg")
+    assert shared.rpc("help", "nope") == "help: unknown command: nope"
 
 
 def test_the_node_tells_about_itself(shared: NodeProcess) -> None:
