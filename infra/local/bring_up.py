@@ -45,7 +45,8 @@ class Report(Protocol):
 class Outcome:
     """What `up` has come to: components by name with the seconds they took, or with the reason why not.
 
-    `began` has the moment when waiting for each began, `started` those that did not run before.
+    `began` has the moment when waiting for each began, `started` those that did not run before, `removed` those that
+    ran and are no longer wanted.
     """
 
     envelope: Envelope
@@ -53,6 +54,7 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     began: dict[str, float] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 def bring_up(layout: Layout, report: Report, *, patience: float | None = None, **wishes: float | str | None) -> Outcome:
@@ -70,8 +72,8 @@ def bring_up(layout: Layout, report: Report, *, patience: float | None = None, *
         wanted = tuple(component for component in components() if component.wanted(options))
         report.note("preparing")
         assembled = assemble(envelope, wanted, lambda name: name in states and states[name].state in ALIVE)
-        configure(layout, supervisor, assembled)
-        outcome = Outcome(envelope=assembled.envelope)
+        removed = configure(layout, supervisor, assembled)
+        outcome = Outcome(envelope=assembled.envelope, removed=removed)
         for name, reason in assembled.failed.items():
             outcome.failed[name] = reason
             report.failed(name, reason)
@@ -79,8 +81,11 @@ def bring_up(layout: Layout, report: Report, *, patience: float | None = None, *
     return outcome
 
 
-def configure(layout: Layout, supervisor: Supervisor, assembled: Assembled) -> None:
-    """Make the supervisor know exactly these programs; what runs unchanged is not touched."""
+def configure(layout: Layout, supervisor: Supervisor, assembled: Assembled) -> list[str]:
+    """Make the supervisor know exactly these programs, and return those that it no longer runs.
+
+    What runs unchanged is not touched.
+    """
     password = ensure_secrets(layout, [CONTROL_KEY])[CONTROL_KEY]
     write_private(layout.supervisor_config, render(layout, assembled.programs, password))
     if supervisor.pid() is None:
@@ -90,10 +95,11 @@ def configure(layout: Layout, supervisor: Supervisor, assembled: Assembled) -> N
             if time.monotonic() > deadline:
                 raise EnvelopeError(f"supervisor does not answer; its log is {layout.log / 'supervisord.log'}")
             time.sleep(POLL_SECONDS)
-        return
+        return []
     added, changed, removed = supervisor.reload()
     stop_and_wait(supervisor, {*changed, *removed})
     supervisor.replace(added=[*added, *changed], removed=[*changed, *removed])
+    return list(removed)
 
 
 @dataclass(slots=True)

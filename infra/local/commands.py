@@ -88,12 +88,13 @@ def _with_first_block(place: Layout, outcome: Outcome, progress: display.Progres
 
 
 def _told(outcome: Outcome) -> dict[str, object]:
-    return {"started": outcome.started, "failed": outcome.failed, "changed": bool(outcome.started)}
+    changed = bool(outcome.started or outcome.removed)
+    return {"started": outcome.started, "stopped": outcome.removed, "failed": outcome.failed, "changed": changed}
 
 
 def _times(outcome: Outcome, seconds: float, *, warm: bool) -> str:
     if not outcome.started:
-        return "already up: nothing changed"
+        return f"stopped     {', '.join(outcome.removed)}" if outcome.removed else "already up: nothing changed"
     setup = os.environ.get("SIMPLICITY_SETUP_SECONDS")
     before = f"set-up {setup} s, " if setup else ""
     return f"times       {before}start {seconds:.1f} s ({'warm' if warm else 'cold: first start'})"

@@ -210,6 +210,14 @@ def test_up_ends_with_what_to_try_next_and_says_how_long_it_took(used: Layout, m
     used.environment.stat()
 
 
+def test_up_that_only_takes_something_away_says_so(used: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome(envelope(used, traffic=False), removed=["traffic"])
+    monkeypatch.setattr(commands, "bring_up", lambda *_, **__: outcome)
+    assert "stopped     traffic" in run(commands.up).stdout
+    answer = json.loads(run(commands.up, "--json").stdout)
+    assert (answer["stopped"], answer["changed"]) == (["traffic"], True)
+
+
 def test_up_waits_a_while_for_the_first_indexed_block_and_then_no_longer(
     used: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
