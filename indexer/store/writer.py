@@ -117,7 +117,7 @@ class Writer:
         self.tip = tip
 
     def knows(self, height: int, block_hash: bytes) -> bool:
-        """Tell whether the block indexed at a height has this hash (internal order)."""
+        """Tell whether the block indexed at a height, if there is one, has this hash (internal order)."""
         with translated():
             row = self._connection.execute("SELECT hash FROM index.blocks WHERE height = %s", (height,)).fetchone()
         return row is None or row[0] == block_hash

@@ -97,17 +97,11 @@ class Follower:
         return node
 
     def _is_on_chain(self, node: NodeTip) -> bool:
-        """Tell whether the stored tip is on the node's chain, as far as that chain reaches.
+        """Tell whether the chain of a node that is no higher than the index is the indexed one, as far as it reaches.
 
         A node that is merely behind (restarted, reindexing) is no reorg: nothing is undone for it.
         """
-        tip = self._writer.tip
-        if not tip.hash:
-            return True
-        if node.height >= tip.height:
-            there = node.hash if node.height == tip.height else self._source.hash_at(tip.height)
-            return there is None or there == tip.hash
-        return self._writer.knows(node.height, node.hash)
+        return node.hash == self._writer.tip.hash or self._writer.knows(node.height, node.hash)
 
     def _fetch(self, block_hash: bytes) -> Block:
         with _corrupt(block_hash):

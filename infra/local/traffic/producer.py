@@ -74,7 +74,8 @@ class Producer:
 
         To be called on the ledger of the common ancestor. Those that follow a dropped one fall away when carried.
         """
-        rng = random.Random(f"{self.seed}/{branch}/orphans/{self.ledger.tip.hex()}")  # noqa: S311  # nosec B311 - repeatable, no secret
+        # Repeatable on purpose, and no secret: so too below.
+        rng = random.Random(f"{self.seed}/{branch}/orphans/{self.ledger.tip.hex()}")  # noqa: S311  # nosec B311
         chosen: list[bytes] = []
         for raw in orphans:
             fate = rng.choices(("again", "dropped", "replaced"), (6, 2, 2))[0]
@@ -94,7 +95,7 @@ class Producer:
 
     def _desk(self, branch: str) -> Desk:
         self.ledger.open()
-        rng = random.Random(f"{self.seed}/{branch}/{self.ledger.tip.hex()}")  # noqa: S311  # nosec B311 - repeatable, no secret
+        rng = random.Random(f"{self.seed}/{branch}/{self.ledger.tip.hex()}")  # noqa: S311  # nosec B311
         return Desk(rng, self.ledger)
 
     def _finish(self, desk: Desk, time: int, extra: bytes) -> Produced:
