@@ -97,7 +97,7 @@ class Layout:
             raise EnvelopeError(
                 f"cannot create {self.home} ({error.strerror}); set SIMPLICITY_HOME to a directory you can write to"
             ) from None
-        for directory in (self.data, self.run, self.log, self.secrets, self.socket.parent):
+        for directory in (self.data, self.run, self.log, self.secrets):
             private_directory(directory)
 
 

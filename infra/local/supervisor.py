@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.local.layout import EnvelopeError
+from infra.local.layout import EnvelopeError, private_directory
 from infra.local.processes import child_environment
 
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ class Supervisor:
 
     def launch(self) -> None:
         """Start the supervisor in a session of its own, out of reach of the terminal's hang-up and Ctrl-C."""
+        private_directory(self.layout.socket.parent)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.layout.supervisor_config)]
         try:
             done = subprocess.run(
