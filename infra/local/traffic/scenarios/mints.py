@@ -10,7 +10,6 @@ from infra.local.traffic.scenarios.basics import (
     FOREIGN,
     VALID,
     Scenario,
-    amount,
     carrier,
     fields,
     follow_with,
@@ -22,6 +21,7 @@ from infra.local.traffic.scenarios.basics import (
     spell,
     written,
 )
+from infra.local.traffic.scenarios.transfers import payload
 from infra.local.traffic.tx import SINGLE_ANYONECANPAY, Output, Spend
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _payload(desk: Desk, ticker: str, units: int) -> bytes:
-    return spell(desk, fields("mint", written(desk, ticker), amt=amount(desk, units)))
+    return payload(desk, ticker, units, "mint")
 
 
 def _good(desk: Desk) -> bytes:

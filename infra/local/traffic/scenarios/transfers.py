@@ -30,7 +30,7 @@ _TOO_MUCH = 10**28
 
 
 def payload(desk: Desk, ticker: str, units: int, operation: str = "transfer") -> bytes:
-    """Return a transfer's (or burn's) JSON."""
+    """Return the JSON of a transfer, or of another operation that moves an amount."""
     return spell(desk, fields(operation, written(desk, ticker), amt=amount(desk, units)))
 
 
