@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+import psycopg
 from psycopg import sql
 
 from indexer.protocol.model import BalanceKey, BlockDelta, Deploy, State
@@ -60,7 +62,10 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Give up the connection and with it the lock."""
+        """Give up the lock and the connection."""
+        # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
+        with suppress(psycopg.Error):
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
     def load(self, tickers: Collection[str], keys: Collection[BalanceKey]) -> State:
