@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from indexer.bitcoin.rest import block_source
 from indexer.bitcoin.rpc import NodeError, RpcClient
-from indexer.bitcoin.source import RpcBlockSource
 from indexer.settings import shown
 from indexer.store import schema
 from indexer.store.connection import StoreError, StoreUnavailableError, connect, place, require_utf8
@@ -60,7 +60,8 @@ def _database(settings: Settings) -> Finding:
 def _node(settings: Settings) -> Finding:
     rpc = RpcClient.from_settings(settings)
     try:
-        tip = RpcBlockSource(rpc).tip()
+        source = block_source(settings, rpc)
+        tip, interface = source.tip(), source.interface()
     except NodeError as error:
         return Finding("node", ok=False, detail=str(error))
     finally:
@@ -70,4 +71,4 @@ def _node(settings: Settings) -> Finding:
         return Finding(
             "node", ok=False, detail=f"follows {tip.chain}, BITCOIN_NETWORK is {wanted}; correct one of them"
         )
-    return Finding("node", ok=True, detail=f"chain {tip.chain}, height {tip.height}")
+    return Finding("node", ok=True, detail=f"chain {tip.chain}, height {tip.height}; blocks by {interface}")

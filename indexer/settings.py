@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     BITCOIN_RPC_PASSWORD: SecretStr | None = None
     BITCOIN_RPC_COOKIE_FILE: Path | None = None
     BITCOIN_RPC_TIMEOUT: Annotated[float, Field(gt=0, le=600)] = 30.0  # seconds
+    BITCOIN_REST: bool = True  # use the node's REST interface where it is enabled
 
     START_BLOCK_HEIGHT: Height = UNIVERSAL_BRC20_START
     MAX_REORG_DEPTH: Annotated[int, Field(ge=1, le=100_000)] = 100  # blocks of undo data that are kept
@@ -93,7 +95,11 @@ class Settings(BaseSettings):
     STOP_ON_OPI_ERROR: bool = True
 
     CLUSTER_NAME: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.-]+$")] = "default"
-    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.5  # seconds between looks at the node's tip
+    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.1  # seconds between looks at the node's tip
+    # Processes that fetch and decode blocks while many are to be caught up with; 0: none beside sync itself.
+    SYNC_WORKERS: Annotated[int, Field(ge=0, le=64)] = Field(
+        default_factory=lambda: max(1, min(4, (os.cpu_count() or 2) - 1))
+    )
     SYNC_METRICS_HOST: str = "127.0.0.1"
     SYNC_METRICS_PORT: Port = 9108
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import binascii
+from base64 import b64encode
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-import httpx2
 import msgspec
 
+from indexer.bitcoin.block import BlockDecodeError
+from indexer.bitcoin.connection import Answer, Connection, TooLargeError
 from indexer.settings import shown
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 NOT_FOUND = -5  # RPC_INVALID_ADDRESS_OR_KEY: no such block or transaction
 OUT_OF_RANGE = -8  # RPC_INVALID_PARAMETER: no block at that height
 WARMING_UP = -28  # RPC_IN_WARMUP
+
+MAX_ANSWER = 1 << 28  # bytes; a full block's verbose form has some 30 MB
+_SAID = 200  # characters of an error's own words: they may quote the answer
 
 T = TypeVar("T")
 
@@ -67,17 +73,16 @@ class RpcClient:
         cookie_file: Path | None = None,
         timeout: float = 30.0,
     ) -> None:
-        self._url = url
-        self._basic = httpx2.BasicAuth(user, password) if user is not None and password is not None else None
+        self._login = f"{user}:{password}" if user is not None and password is not None else None
         self._cookie_file = cookie_file
         self._shown = shown(url)
-        # Without trust_env: a proxy of the environment would be handed the node's password.
-        self._http = httpx2.Client(
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, 5.0)),
-            trust_env=False,
-            verify=ssl.create_default_context(),
-        )
-        self.calls = 0
+        self._connection = Connection(url, timeout)
+        self.calls = 0  # round trips, whatever the method
+
+    @property
+    def has_root(self) -> bool:
+        """Whether the URL names a node and no path on it, so that the node's other interfaces can be beside it."""
+        return self._connection.root
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -92,59 +97,86 @@ class RpcClient:
         )
 
     def call(self, method: str, *params: Any, type: type[T]) -> T:  # noqa: A002, ANN401 - JSON values, and what to read
-        """Call a method and return its result as `type`. Raises NodeError."""
-        body = self._post(_request(0, method, params))
-        reply = self._decode(body, _Reply)
+        """Call a method and return its result as `type`, of which `bytes` reads hexadecimal.
+
+        Raises NodeError, and BlockDecodeError for a string that is no hexadecimal.
+        """
+        reply = self._decode(self._post(_request(0, method, params)), _Reply)
         return self._result(method, reply, type)
 
-    def batch(self, method: str, params: Sequence[Sequence[Any]], *, type: type[T]) -> list[T]:  # noqa: A002 - as above
-        """Call a method once for each of `params` in one round trip; results in their order. Raises NodeError."""
+    def batch(
+        self,
+        method: str,
+        params: Sequence[Sequence[Any]],
+        *,
+        type: type[T],  # noqa: A002 - as above
+        ends_at: int | None = None,
+    ) -> list[T]:
+        """Call a method once for each of `params` in one round trip; results as of `call`, in their order.
+
+        An error with the code `ends_at` is none: the results before it are returned.
+        """
         if not params:
             return []
         body = self._post([_request(number, method, each) for number, each in enumerate(params)])
         replies = {reply.id: reply for reply in self._decode(body, list[_Reply])}
         if set(replies) != set(range(len(params))):
             raise NodeUnavailableError(f"node at {self._shown} answered a batch incompletely; retrying")
-        return [self._result(method, replies[number], type) for number in range(len(params))]
+        results: list[T] = []
+        for number in range(len(params)):
+            error = replies[number].error
+            if error is not None and error.code == ends_at:
+                break
+            results.append(self._result(method, replies[number], type))
+        return results
+
+    def get(self, path: str, *, limit: int) -> Answer:
+        """Ask the node for a path, without credentials; an answer of over `limit` bytes raises NodeUnavailableError."""
+        return self._exchange("GET", path, None, {}, limit)
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        self._connection.close()
 
     def _post(self, payload: Any) -> bytes:  # noqa: ANN401 - a request or a list of them
-        self.calls += 1
-        try:
-            answer = self._http.post(self._url, content=msgspec.json.encode(payload), auth=self._auth())
-        except httpx2.TimeoutException as error:
-            raise NodeUnavailableError(
-                f"node at {self._shown} did not answer in time ({_kind(error)}); is it overloaded?"
-            ) from error
-        except httpx2.HTTPError as error:
-            raise NodeUnavailableError(
-                f"node at {self._shown} cannot be reached ({_kind(error)}); start it or correct BITCOIN_RPC_URL"
-            ) from error
-        if answer.status_code in {401, 403}:
+        headers = {"Content-Type": "application/json"} | self._credentials()
+        answer = self._exchange("POST", self._connection.target, msgspec.json.encode(payload), headers, MAX_ANSWER)
+        if answer.status in {401, 403}:
             raise NodeUnauthorizedError(
                 f"node at {self._shown} refused the credentials; correct BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD, "
                 "or BITCOIN_RPC_COOKIE_FILE"
             )
-        return answer.content
+        return answer.body
 
-    def _auth(self) -> httpx2.Auth:
-        if self._basic or self._cookie_file is None:
-            return self._basic or httpx2.Auth()
-        # A node writes a new cookie at each start, so it is read for each request.
+    def _exchange(self, method: str, target: str, body: bytes | None, headers: dict[str, str], limit: int) -> Answer:
+        self.calls += 1
         try:
-            user, _, password = self._cookie_file.read_text("utf-8").strip().partition(":")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            return self._connection.exchange(method, target, body, headers, limit=limit)
+        except TimeoutError as error:
             raise NodeUnavailableError(
-                f"cookie file {self._cookie_file} cannot be read ({reason}); "
-                "start the node or correct BITCOIN_RPC_COOKIE_FILE"
+                f"node at {self._shown} did not answer in time ({_kind(error)}); is it overloaded?"
             ) from error
-        return httpx2.BasicAuth(user, password)
+        except TooLargeError as error:
+            raise NodeUnavailableError(
+                f"{self._shown} answered with more than {limit} bytes; is it a Bitcoin node?"
+            ) from error
+        except OSError as error:
+            raise NodeUnavailableError(
+                f"node at {self._shown} cannot be reached ({_kind(error)}); start it or correct BITCOIN_RPC_URL"
+            ) from error
+        except HTTPException as error:
+            raise NodeUnavailableError(
+                f"{self._shown} did not answer with whole HTTP ({_kind(error)}); is a Bitcoin node running there?"
+            ) from error
 
-    def _decode(self, body: bytes, type: type[T]) -> T:  # noqa: A002 - what to read
+    def _credentials(self) -> dict[str, str]:
+        login = self._login
+        if login is None and self._cookie_file is not None:
+            # A node writes a new cookie at each start, so it is read for each request.
+            login = _read_cookie(self._cookie_file)
+        return {} if login is None else {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+
+    def _decode(self, body: bytes | msgspec.Raw, type: type[T]) -> T:  # noqa: A002 - what to read
         try:
             return msgspec.json.decode(body, type=type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -155,12 +187,33 @@ class RpcClient:
             if reply.error.code == WARMING_UP:
                 raise NodeUnavailableError(f"node at {self._shown} is starting: {reply.error.message}")
             raise RpcError(method, reply.error.code, reply.error.message)
-        return self._decode(bytes(reply.result), type)
+        text = memoryview(reply.result)
+        if type is bytes and bytes(text[:1]) == b'"':
+            # Out of the answer's own bytes: a string in between would be as large as they, and twice the work.
+            return cast("T", _unhex(text[1:-1]))
+        return self._decode(reply.result, type)
 
 
 def _request(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
     return {"jsonrpc": "1.0", "id": number, "method": method, "params": list(params)}
 
 
+def _unhex(text: memoryview) -> bytes:
+    try:
+        return binascii.unhexlify(text)
+    except ValueError:
+        raise BlockDecodeError("the node's answer is not hexadecimal") from None
+
+
+def _read_cookie(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise NodeUnavailableError(
+            f"cookie file {path} cannot be read ({reason}); start the node or correct BITCOIN_RPC_COOKIE_FILE"
+        ) from error
+
+
 def _kind(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return str(error)[:_SAID] or type(error).__name__

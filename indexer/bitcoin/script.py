@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
-from btclib import b32, b58
+from indexer.bitcoin.address import base58check, segwit
 
 OP_RETURN = 0x6A
 OP_PUSHDATA1 = 0x4C
@@ -27,12 +28,19 @@ class Network(StrEnum):
     REGTEST = "regtest"
 
 
-_BTCLIB_NAMES = {
-    Network.MAIN: "mainnet",
-    Network.TEST: "testnet",
-    Network.TESTNET4: "testnet4",
-    Network.SIGNET: "signet",
-    Network.REGTEST: "regtest",
+class _Prefixes(NamedTuple):
+    p2pkh: int
+    p2sh: int
+    segwit: str
+
+
+_TEST_PREFIXES = _Prefixes(0x6F, 0xC4, "tb")
+_PREFIXES = {
+    Network.MAIN: _Prefixes(0x00, 0x05, "bc"),
+    Network.TEST: _TEST_PREFIXES,
+    Network.TESTNET4: _TEST_PREFIXES,
+    Network.SIGNET: _TEST_PREFIXES,
+    Network.REGTEST: _Prefixes(0x6F, 0xC4, "bcrt"),
 }
 
 
@@ -89,15 +97,15 @@ def address_of(script: bytes, network: Network) -> str | None:
 
     P2PKH, P2SH, P2WPKH, P2WSH, P2TR and later witness versions have one; P2PK, bare multisig and the rest do not.
     """
-    name = _BTCLIB_NAMES[network]
+    prefixes = _PREFIXES[network]
     size = len(script)
-    if size == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
-        return b58.address_from_h160("p2pkh", script[3:23], name)
-    if size == 23 and script[:2] == b"\xa9\x14" and script[22] == 0x87:
-        return b58.address_from_h160("p2sh", script[2:22], name)
     if 4 <= size <= 42 and script[1] == size - 2:
         if script[0] == 0 and size in {22, 34}:
-            return b32.address_from_witness(0, script[2:], name)
+            return segwit(prefixes.segwit, 0, script[2:])
         if 0x51 <= script[0] <= OP_16:
-            return b32.address_from_witness(script[0] - 0x50, script[2:], name)
+            return segwit(prefixes.segwit, script[0] - 0x50, script[2:])
+    if size == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
+        return base58check(prefixes.p2pkh, script[3:23])
+    if size == 23 and script[:2] == b"\xa9\x14" and script[22] == 0x87:
+        return base58check(prefixes.p2sh, script[2:22])
     return None

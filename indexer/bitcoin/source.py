@@ -11,8 +11,9 @@ from indexer.bitcoin.block import BlockDecodeError, OutPoint, decode_output_scri
 from indexer.bitcoin.rpc import NOT_FOUND, OUT_OF_RANGE, NodeUnavailableError, RpcClient, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
+Place = tuple[int, int]  # of an input: its transaction's index in the block, its own index in the transaction
 
 BATCH = 500  # calls a round trip: so many that they are few, so few that a slow disk answers in time
 HASH_SIZE = 32
@@ -34,20 +35,28 @@ class BlockSource(Protocol):
         """Return the best block of the node's active chain."""
         ...
 
-    def hash_at(self, height: int) -> bytes | None:
-        """Return the hash (internal order) of the active chain's block at a height, None above the tip."""
+    def hashes(self, first: int, count: int) -> list[bytes]:
+        """Return the hashes (internal order) of the active chain's blocks from height `first` on.
+
+        At most `count`, fewer where the tip comes first, none above it.
+        """
         ...
 
     def raw_block(self, block_hash: bytes) -> bytes:
         """Return a block serialised."""
         ...
 
-    def scripts(self, outpoints: Collection[OutPoint], block_hash: bytes) -> dict[OutPoint, bytes]:
-        """Return the output script of each outpoint; all are spent in the block named."""
+    def scripts(self, spends: Mapping[OutPoint, Place], block_hash: bytes) -> dict[OutPoint, bytes]:
+        """Return the output script of each outpoint; all are spent in the block named, by the inputs at those places.
+
+        Raises BlockDecodeError, too, where the answer does not fit the block.
+        """
         ...
 
 
-class _ChainInfo(msgspec.Struct):
+class ChainInfo(msgspec.Struct):
+    """What `getblockchaininfo` and /rest/chaininfo.json answer, as far as it is read."""
+
     chain: str
     blocks: int
     bestblockhash: str
@@ -82,66 +91,78 @@ class RpcBlockSource:
         self._rpc = rpc
         self._has_txindex = True  # until the node says otherwise
 
+    @property
+    def round_trips(self) -> int:
+        """How many questions the node was asked so far, a batch counted once."""
+        return self._rpc.calls
+
+    def interface(self) -> str:
+        """Return what blocks are read through, for people."""
+        return "JSON-RPC"
+
     def tip(self) -> NodeTip:
         """Return the best block of the node's active chain."""
-        info = self._rpc.call("getblockchaininfo", type=_ChainInfo)
+        info = self._rpc.call("getblockchaininfo", type=ChainInfo)
         return NodeTip(info.chain, info.blocks, _hash(info.bestblockhash))
 
-    def hash_at(self, height: int) -> bytes | None:
-        """Return the hash of the active chain's block at a height, None above the tip."""
-        try:
-            return _hash(self._rpc.call("getblockhash", height, type=str))
-        except RpcError as error:
-            if error.code == OUT_OF_RANGE:
-                return None
-            raise
+    def hashes(self, first: int, count: int) -> list[bytes]:
+        """Return the hashes of at most `count` blocks of the active chain from height `first` on."""
+        found: list[bytes] = []
+        for start in range(first, first + count, BATCH):
+            heights = range(start, min(start + BATCH, first + count))
+            some = self._rpc.batch("getblockhash", [(height,) for height in heights], type=str, ends_at=OUT_OF_RANGE)
+            found += map(_hash, some)
+            if len(some) < len(heights):
+                break
+        return found
 
     def raw_block(self, block_hash: bytes) -> bytes:
         """Return a block serialised."""
-        text = self._rpc.call("getblock", display(block_hash), 0, type=str)
-        return _bytes(text)
+        return self._rpc.call("getblock", display(block_hash), 0, type=bytes)
 
-    def scripts(self, outpoints: Collection[OutPoint], block_hash: bytes) -> dict[OutPoint, bytes]:
+    def scripts(self, spends: Mapping[OutPoint, Place], block_hash: bytes) -> dict[OutPoint, bytes]:
         """Return the output script of each outpoint, by the node's transaction index or else from its undo data."""
-        if not outpoints:
+        if not spends:
             return {}
         if self._has_txindex:
             try:
-                return self._from_index(outpoints)
+                return self._from_index(spends)
             except RpcError as error:
                 if error.code != NOT_FOUND:
                     raise
                 self._has_txindex = "txindex" not in error.message
-        return self._from_undo(outpoints, block_hash)
+        return self._from_undo(spends, block_hash)
 
-    def _from_index(self, outpoints: Collection[OutPoint]) -> dict[OutPoint, bytes]:
-        txids = list(dict.fromkeys(outpoint.txid for outpoint in outpoints))
+    def _from_index(self, spends: Mapping[OutPoint, Place]) -> dict[OutPoint, bytes]:
+        txids = list(dict.fromkeys(outpoint.txid for outpoint in spends))
         outputs: dict[bytes, tuple[bytes, ...]] = {}
         for start in range(0, len(txids), BATCH):
             some = txids[start : start + BATCH]
-            answers = self._rpc.batch("getrawtransaction", [(display(txid), False) for txid in some], type=str)
-            outputs |= {txid: decode_output_scripts(_bytes(raw)) for txid, raw in zip(some, answers, strict=True)}
-        if any(outpoint.vout >= len(outputs[outpoint.txid]) for outpoint in outpoints):
+            answers = self._rpc.batch("getrawtransaction", [(display(txid), False) for txid in some], type=bytes)
+            outputs |= {txid: decode_output_scripts(raw) for txid, raw in zip(some, answers, strict=True)}
+        if any(outpoint.vout >= len(outputs[outpoint.txid]) for outpoint in spends):
             raise BlockDecodeError("a spent transaction has fewer outputs than are spent of it")
-        return {outpoint: outputs[outpoint.txid][outpoint.vout] for outpoint in outpoints}
+        return {outpoint: outputs[outpoint.txid][outpoint.vout] for outpoint in spends}
 
-    def _from_undo(self, outpoints: Collection[OutPoint], block_hash: bytes) -> dict[OutPoint, bytes]:
+    def _from_undo(self, spends: Mapping[OutPoint, Place], block_hash: bytes) -> dict[OutPoint, bytes]:
         block = self._rpc.call("getblock", display(block_hash), 3, type=_VerboseBlock)
-        wanted = set(outpoints)
-        found = {}
-        for tx in block.tx:
-            for spent in tx.vin:
-                if spent.txid is None or spent.vout is None or spent.prevout is None:
-                    continue
-                outpoint = OutPoint(_hash(spent.txid), spent.vout)
-                if outpoint in wanted:
-                    found[outpoint] = _bytes(spent.prevout.scriptPubKey.hex)
-        if len(found) != len(wanted):
+        found = {outpoint: _spent(block, outpoint, place) for outpoint, place in spends.items()}
+        if None in found.values():
             raise NodeUnavailableError(
                 f"node has neither a transaction index nor undo data for block {display(block_hash)}; "
                 "run it with -txindex=1, or unpruned and of version 25 or later"
             )
-        return found
+        return {outpoint: _bytes(prevout.scriptPubKey.hex) for outpoint, prevout in found.items() if prevout}
+
+
+def _spent(block: _VerboseBlock, outpoint: OutPoint, place: Place) -> _Prevout | None:
+    try:
+        spent = block.tx[place[0]].vin[place[1]]
+    except IndexError:
+        raise BlockDecodeError("the node shows fewer inputs than the block has") from None
+    if (spent.txid, spent.vout) != (display(outpoint.txid), outpoint.vout):
+        raise BlockDecodeError("the node shows other inputs than the block has")
+    return spent.prevout
 
 
 def _bytes(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from indexer.protocol.errors import ErrorCode
 from indexer.protocol.hashing import events_hash, next_digest, next_state_hash
@@ -20,9 +20,20 @@ from indexer.protocol.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
-    from indexer.bitcoin.block import Block
     from indexer.protocol.rules import Rules, Verdict
+
+
+class Header(Protocol):
+    """What is remembered of a block: its hash and that of the one before (internal order), and its time."""
+
+    @property
+    def hash(self) -> bytes: ...  # noqa: D102 - as above
+    @property
+    def prev_hash(self) -> bytes: ...  # noqa: D102
+    @property
+    def time(self) -> datetime: ...  # noqa: D102
 
 
 def touched(operations: Iterable[Operation]) -> tuple[set[str], set[BalanceKey]]:
@@ -38,7 +49,7 @@ def touched(operations: Iterable[Operation]) -> tuple[set[str], set[BalanceKey]]
     return tickers, balances
 
 
-def apply(block: Block, operations: Sequence[Operation], state: State, before: Position, rules: Rules) -> BlockDelta:
+def apply(block: Header, operations: Sequence[Operation], state: State, before: Position, rules: Rules) -> BlockDelta:
     """Apply a block's operations (in transaction order) to the state at `before`.
 
     `state` holds everything that `touched` names as far as it exists. Nothing is changed in place.
@@ -84,7 +95,8 @@ class _Work:
     def deploy(self, ticker: str | None) -> Deploy | None:
         if ticker is None:
             return None
-        return self._deploys.get(ticker) or self._state.deploys.get(ticker)
+        found = self._deploys.get(ticker)
+        return self._state.deploys.get(ticker) if found is None else found
 
     def balance(self, key: BalanceKey) -> int:
         if key in self._balances:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from indexer.protocol.amount import parse_amount
 from indexer.protocol.errors import ErrorCode
@@ -20,8 +21,7 @@ _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True, gc=False):
     """What a payload says. With an `error` only `op` is meant; amounts are None where absent or unreadable."""
 
     op: str = ""
@@ -55,15 +55,13 @@ def read_fields(payload: bytes, known_ops: Container[str]) -> Fields | None:
 
 def _first_error(value: dict[str, Any], known_ops: Container[str]) -> ErrorCode | None:
     protocol, op, tick = value.get("p"), value.get("op"), value.get("tick")
-    checks = (
-        (protocol is None, ErrorCode.MISSING_PROTOCOL),
-        (protocol != "brc-20", ErrorCode.INVALID_PROTOCOL),
-        (op is None, ErrorCode.MISSING_OPERATION),
-        (not isinstance(op, str) or op not in known_ops, ErrorCode.INVALID_OPERATION),
-        (tick is None, ErrorCode.MISSING_TICKER),
-        (not isinstance(tick, str) or not tick, ErrorCode.EMPTY_TICKER),
-    )
-    return next((code for failed, code in checks if failed), None)
+    if protocol != "brc-20":
+        return ErrorCode.MISSING_PROTOCOL if protocol is None else ErrorCode.INVALID_PROTOCOL
+    if not isinstance(op, str) or op not in known_ops:
+        return ErrorCode.MISSING_OPERATION if op is None else ErrorCode.INVALID_OPERATION
+    if not isinstance(tick, str) or not tick:
+        return ErrorCode.MISSING_TICKER if tick is None else ErrorCode.EMPTY_TICKER
+    return None
 
 
 def _read_object(payload: bytes) -> dict[str, Any] | None:
@@ -72,13 +70,16 @@ def _read_object(payload: bytes) -> dict[str, Any] | None:
     except UnicodeDecodeError:
         return None
     # Before parsing: how deep the interpreter's own parser can go depends on its stack, and a verdict must not.
-    if _depth(text) > MAX_DEPTH:
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         return None
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) and _is_storable(value) else None
+    if not isinstance(value, dict):
+        return None
+    # Only an escape can write what cannot be stored: the text itself is strict UTF-8 without control characters.
+    return value if "\\u" not in text or _is_storable(value) else None
 
 
 def _depth(text: str) -> int:

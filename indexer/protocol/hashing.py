@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from indexer.bitcoin.block import display
 from indexer.protocol.amount import format_amount
@@ -93,7 +94,7 @@ def balance_row(key: BalanceKey, units: int | None) -> bytes | None:
 
 
 def _canonical(*columns: str | int | None) -> bytes:
-    return json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(columns)  # a test holds it to what json.dumps writes without ASCII escapes and blanks
 
 
 def _weight(row: bytes | None) -> int:

@@ -1,10 +1,15 @@
-"""The rules' vocabulary: operations, the state they change, and what a block did to it. Amounts are in 10⁻⁸ units."""
+"""The rules' vocabulary: operations, the state they change, and what a block did to it. Amounts are in 10⁻⁸ units.
+
+What is made once an operation is a msgspec struct: a frozen dataclass takes ten times as long to make.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +29,7 @@ class Marketplace(Enum):
     MALFORMED = "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True, gc=False):
     """What one BRC-20 output asks for, with all that its own transaction says; `error` where that alone settles it.
 
     `txid` is in internal byte order. `step` is the number of a multi-transfer step, else None.
@@ -52,8 +56,7 @@ class Operation:
         return self.step is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Deploy:
+class Deploy(Struct, frozen=True, gc=False):
     """A deployed ticker. `txid` in internal byte order; `limit_per_mint` None where no mint is possible."""
 
     ticker: str
@@ -80,16 +83,14 @@ class State:
     balances: Mapping[BalanceKey, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(Struct, Generic[T], frozen=True, gc=False):
     """A value before and after a block; None where it did not exist."""
 
     before: T | None
     after: T | None
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True, gc=False):
     """An operation with its verdict: valid without an error code."""
 
     operation: Operation

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from indexer.bitcoin.block import MARK
 from indexer.bitcoin.script import OP_RETURN, RUNESTONE, Network, address_of, first_push, is_nulldata
 from indexer.protocol.errors import ErrorCode
 from indexer.protocol.fields import Fields, read_fields
@@ -26,8 +29,7 @@ _PROTOCOL_MARKS = (b'"p":"brc-20"', b'"p": "brc-20"')
 _STEP_MARKS = (b'"p":"brc-20"', b'"op":"transfer"')
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True, gc=False):
     """A transaction with BRC-20 operations whose senders are not known yet, and the outputs that would tell."""
 
     tx: Tx
@@ -37,8 +39,8 @@ class Candidate:
 
 def parse(tx: Tx, rules: Rules) -> Candidate | None:
     """Return the operations of a transaction, None where it is to be ignored."""
-    payloads = [_payload(script) for script in tx.outputs]
-    steps = [vout for vout, payload in enumerate(payloads) if all(mark in payload for mark in _STEP_MARKS)]
+    payloads = [_payload(script) if MARK in script else b"" for script in tx.outputs]
+    steps = [vout for vout, payload in enumerate(payloads) if payload and _is_step(payload)]
     if len(steps) > 1:
         operations: tuple[Operation, ...] = _multi_transfer(tx, steps, payloads, rules)
     else:
@@ -66,17 +68,21 @@ def bind(candidate: Candidate, scripts: Mapping[OutPoint, bytes], rules: Rules, 
 
 def _payload(script: bytes) -> bytes:
     """Return the payload of an output, empty where it carries none."""
-    if not script.startswith(bytes([OP_RETURN])) or not is_nulldata(script):
+    if script[0] != OP_RETURN or not is_nulldata(script):
         return b""
     payload = first_push(script, 1) or b""
     return payload if len(payload) <= MAX_PAYLOAD else b""
+
+
+def _is_step(payload: bytes) -> bool:
+    return all(mark in payload for mark in _STEP_MARKS)
 
 
 def _single(tx: Tx, payloads: Sequence[bytes], rules: Rules) -> Operation | None:
     alike = [
         vout
         for vout, payload in enumerate(payloads)
-        if any(mark in payload for mark in _PROTOCOL_MARKS) or tx.outputs[vout].startswith(RUNESTONE)
+        if (payload and any(mark in payload for mark in _PROTOCOL_MARKS)) or tx.outputs[vout].startswith(RUNESTONE)
     ]
     if len(alike) != 1:
         return None
@@ -88,12 +94,9 @@ def _single(tx: Tx, payloads: Sequence[bytes], rules: Rules) -> Operation | None
         return _operation(tx, vout, fields)
     first = next(index for index, script in enumerate(tx.outputs) if script[:1] == bytes([OP_RETURN]))
     is_sale = fields.op == "transfer" and any(map(is_single_anyonecanpay, tx.inputs))
-    return replace(
-        _operation(tx, vout, fields),
-        recipient=_recipient(tx, first, rules.network),
-        # Which of the two it is takes the inputs' addresses, so `bind` decides.
-        marketplace=Marketplace.MALFORMED if is_sale else Marketplace.NONE,
-    )
+    # Which of the two it is takes the inputs' addresses, so `bind` decides.
+    marketplace = Marketplace.MALFORMED if is_sale else Marketplace.NONE
+    return _operation(tx, vout, fields, recipient=_recipient(tx, first, rules.network), marketplace=marketplace)
 
 
 def _multi_transfer(tx: Tx, steps: Sequence[int], payloads: Sequence[bytes], rules: Rules) -> tuple[Operation, ...]:
@@ -130,7 +133,14 @@ def _tickers_error(readable: Sequence[Fields | None]) -> ErrorCode | None:
     return None if alike else ErrorCode.MULTI_TRANSFER_MIXED_TICKERS
 
 
-def _operation(tx: Tx, vout: int, fields: Fields) -> Operation:
+def _operation(
+    tx: Tx,
+    vout: int,
+    fields: Fields,
+    *,
+    recipient: str | None = None,
+    marketplace: Marketplace = Marketplace.NONE,
+) -> Operation:
     return Operation(
         tx_index=tx.index,
         txid=tx.txid,
@@ -141,6 +151,8 @@ def _operation(tx: Tx, vout: int, fields: Fields) -> Operation:
         max_supply=fields.max_supply,
         limit_per_mint=fields.limit_per_mint,
         limit_is_given=fields.limit_is_given,
+        recipient=recipient,
+        marketplace=marketplace,
         error=fields.error,
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from indexer.protocol.errors import ErrorCode
 from indexer.protocol.model import BalanceKey, Deploy, Marketplace, Operation
@@ -32,8 +34,7 @@ class View(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """An error code, or the effects: deploys as they become, and amounts added to balances."""
 
     error: ErrorCode | None = None

@@ -12,8 +12,12 @@ _UPPER: dict[int, int | str] = {
 def normalise(tick: str) -> str:
     """Return the ticker upper-cased by Unicode 14, except that a leading y or Y becomes `y` (yield tokens)."""
     if tick[:1] in {"y", "Y"}:
-        return "y" + tick[1:].translate(_UPPER)
-    return tick.translate(_UPPER)
+        return "y" + _upper(tick[1:])
+    return _upper(tick)
+
+
+def _upper(text: str) -> str:
+    return text.upper() if text.isascii() else text.translate(_UPPER)
 
 
 def stored_name(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from indexer.protocol.amount import format_amount
@@ -40,6 +42,17 @@ def first_op_id(height: int) -> int:
 def height_of(op_id: int) -> int:
     """Return the height that an op_id belongs to."""
     return op_id >> HEIGHT_SHIFT
+
+
+@lru_cache(maxsize=4096)
+def ticker_key(ticker: str) -> bytes:
+    """Return the key under which the tables hold a ticker, as their own `index.ticker_key` gives it."""
+    return sha256(ticker.encode()).digest()
+
+
+def ticker_keys(tickers: Iterable[str]) -> str:
+    """Return the keys of tickers in hexadecimal with commas between: one parameter, made much faster than an array."""
+    return ",".join(ticker_key(ticker).hex() for ticker in tickers)
 
 
 def operation_rows(height: int, rows: Iterable[Applied]) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The one writer: a block goes in whole or not at all, comes out whole, and a stale writer changes nothing."""
+"""The one writer: blocks go in whole or not at all, come out whole, and a stale writer changes nothing."""
 
 from __future__ import annotations
 
@@ -6,20 +6,33 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import psycopg
-from psycopg import sql
 
 from indexer.protocol.model import BalanceKey, BlockDelta, Deploy, State
-from indexer.store import undo
+from indexer.store import changes, undo
 from indexer.store.chain import Identity, Tip, claim, read_tip
 from indexer.store.connection import Connection, LockKey, connect, translated
-from indexer.store.rows import OPERATION_COLUMNS, first_op_id, numeric, operation_rows
+from indexer.store.partitions import ensure_partition, partition_of
+from indexer.store.rows import ticker_keys
+from indexer.store.working_set import WorkingSet
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-PARTITION_BLOCKS = 1 << 17  # about two and a half years of mainnet a partition
+WORKING_SET_ROWS = 200_000  # about 100 MB
 
-_COPY_OPERATIONS = f"COPY index.operations ({', '.join(OPERATION_COLUMNS)}) FROM STDIN"
+# Each statement of the writer touches a few rows of large tables by their keys. Left to its statistics, which lag
+# behind while a table grows from nothing, the planner now and then reads a whole table instead: cost that grows with
+# history.
+_PLANS = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+
+_READ_DEPLOYS = """
+    SELECT d.ticker, d.max_supply, d.limit_per_mint, d.minted, d.height, d.txid, d.deployer
+    FROM unnest(string_to_array(%s, ',')) AS k (ticker_key)
+    JOIN index.deploys d ON d.ticker_key = decode(k.ticker_key, 'hex')"""
+_READ_BALANCES = """
+    SELECT b.ticker, b.address, b.amount, b.height
+    FROM unnest(string_to_array(%s, ','), string_to_array(%s, ',')) AS k (ticker_key, address)
+    JOIN index.balances b ON (b.ticker_key, b.address) = (decode(k.ticker_key, 'hex'), k.address)"""
 
 
 class StaleWriterError(Exception):
@@ -37,18 +50,30 @@ class Writer:
     that each commit updates the chain row only where it still has this writer's tip and epoch.
     """
 
-    def __init__(self, connection: Connection, identity: Identity, *, undo_window: int) -> None:
+    def __init__(
+        self, connection: Connection, identity: Identity, *, undo_window: int, working_set: int = WORKING_SET_ROWS
+    ) -> None:
         self._connection = connection
         self._undo_window = undo_window
-        self._start_height = identity.start_height
+        self.start_height = identity.start_height
+        self._working_set = WorkingSet(working_set)
+        self._added: list[BlockDelta] = []
+        self._partitions: set[int] = set()
         with translated():
             self._epoch = claim(connection, identity)
             self.tip: Tip = read_tip(connection)
-        self._partitions: set[int] = set()
+            self.undo_from = self._read_undo_from()
+            connection.execute(_PLANS)
 
     @classmethod
-    def try_open(cls, database_url: str, identity: Identity, *, undo_window: int) -> Self | None:
-        """Take the writer lock and return the writer, None while another process has it."""
+    def try_open(
+        cls, database_url: str, identity: Identity, *, undo_window: int, working_set: int = WORKING_SET_ROWS
+    ) -> Self | None:
+        """Take the writer lock and return the writer, None while another process has it.
+
+        `undo_window` is how many blocks below the node's tip can be taken back, `working_set` how many balances are
+        held in memory between transactions.
+        """
         connection = connect(database_url)
         try:
             with translated():
@@ -56,7 +81,7 @@ class Writer:
             if row is None or not row[0]:
                 connection.close()
                 return None
-            return cls(connection, identity, undo_window=undo_window)
+            return cls(connection, identity, undo_window=undo_window, working_set=working_set)
         except BaseException:
             connection.close()
             raise
@@ -69,63 +94,73 @@ class Writer:
         self._connection.close()
 
     def load(self, tickers: Collection[str], keys: Collection[BalanceKey]) -> State:
-        """Return the deploys and balances asked for, as far as they exist."""
-        if not tickers:
-            return State()
+        """Return the state, in which at least the deploys and balances asked for are as the database has them.
+
+        It is the working set itself: `add` moves it on, and it is good until the next `commit`.
+        """
+        if self._added:
+            self._forget()  # blocks that were never committed
+        tickers, keys = self._working_set.unknown(tickers, keys)
         with translated():
-            deploys = self._connection.execute(
-                "SELECT ticker, max_supply, limit_per_mint, minted, height, txid, deployer"
-                " FROM index.deploys WHERE ticker_key IN"
-                " (SELECT index.ticker_key(k.ticker) FROM unnest(%s::text[]) AS k (ticker))",
-                (list(tickers),),
-            ).fetchall()
-            balances = self._connection.execute(
-                "SELECT b.ticker, b.address, b.amount FROM index.balances b"
-                " JOIN unnest(%s::text[], %s::text[]) AS k (ticker, address)"
-                " ON (b.ticker_key, b.address) = (index.ticker_key(k.ticker), k.address)",
-                ([key.ticker for key in keys], [key.address for key in keys]),
-            ).fetchall()
-        return State(
-            {row[0]: Deploy(*row) for row in deploys},
-            {BalanceKey(ticker, address): amount for ticker, address, amount in balances},
-        )
+            self._working_set.add(self._read_deploys(tickers), self._read_balances(keys))
+        return self._working_set.state
 
-    def commit(self, delta: BlockDelta, *, node_height: int) -> None:
-        """Store a block's delta on top of the tip, in one transaction."""
-        height = delta.after.height
-        with translated(), self._connection.transaction():
-            self._move_tip(height, delta.hash)
-            self._insert_block(delta)
-            self._store_changes(delta)
-            self._insert_operations(delta)
-            self._forget_undo(height - self._undo_window, node_height)
-        if delta.rows:
-            self._partitions.add(height // PARTITION_BLOCKS)  # only now: a rolled-back transaction takes it away again
-        self.tip = Tip(delta.hash, delta.after)
+    def add(self, delta: BlockDelta) -> None:
+        """Let the loaded state be what it is after a block, which the next `commit` stores."""
+        self._added.append(delta)
+        self._working_set.settle(delta)
 
-    def undo(self) -> None:
-        """Take the tip's block back, in one transaction. Raises UndoMissingError where that is no longer possible."""
-        height = self.tip.height
+    def commit(self, *, node_height: int) -> list[BlockDelta]:
+        """Store the blocks added, each on top of the one before, in one transaction; return them.
+
+        Undo data is written only where it will be needed: for blocks less than the window below `node_height`.
+        """
+        deltas = self._added
+        first, last = deltas[0].after.height, deltas[-1].after.height
+        floor = max(last, node_height) - self._undo_window + 1
+        undo_from = max(min(self.undo_from, first), min(floor, last + 1))
+        partitions = {partition_of(delta.after.height) for delta in deltas if delta.rows} - self._partitions
+        try:
+            undo_rows = changes.undo_rows(deltas, self._working_set, undo_from)
+            with translated(), self._connection.transaction():
+                self._move_tip(last, deltas[-1].hash, undo_from, node_height)
+                for number in partitions:
+                    ensure_partition(self._connection, number)
+                changes.store(self._connection, deltas, undo_rows)
+                if undo_from > self.undo_from:
+                    undo.forget(self._connection, undo_from)
+        except BaseException:
+            self._forget()
+            raise
+        self._partitions |= partitions  # only now: a rolled-back transaction takes them away again
+        self._added = []
+        self._working_set.trim()
+        self.tip = Tip(deltas[-1].hash, deltas[-1].after)
+        self.undo_from = undo_from
+        return deltas
+
+    def undo(self, to_height: int) -> None:
+        """Take back every block above a height, in one transaction. Raises UndoMissingError where that cannot be."""
         with translated(), self._connection.transaction():
-            row = self._connection.execute(
-                "SELECT b.prev_hash, c.undo_from FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height"
-            ).fetchone()
-            if row is None or row[0] is None or height < row[1]:
+            row = self._connection.execute("SELECT hash FROM index.blocks WHERE height = %s", (to_height,)).fetchone()
+            if to_height + 1 < self.undo_from or (row is None and to_height != self.start_height - 1):
                 raise UndoMissingError(
-                    f"reorg goes below height {height}, the last that can be taken back (MAX_REORG_DEPTH="
+                    f"reorg goes below height {self.undo_from}, the last that can be taken back (MAX_REORG_DEPTH="
                     f"{self._undo_window}); if the node's chain is the right one, index into an empty database"
                 )
-            undo.restore(self._connection, height)
-            before_first = height == self._start_height
-            self._move_tip(height - 1, b"" if before_first else bytes(row[0]))
+            self._move_tip(to_height, b"" if row is None else bytes(row[0]), self.undo_from)
+            undo.restore(self._connection, to_height)
             tip = read_tip(self._connection)
+        self._forget()
         self.tip = tip
 
-    def knows(self, height: int, block_hash: bytes) -> bool:
-        """Tell whether the block indexed at a height, if there is one, has this hash (internal order)."""
+    def hashes(self, first: int, last: int) -> dict[int, bytes]:
+        """Return the hashes (internal order) of the blocks indexed at the heights `first` to `last`."""
         with translated():
-            row = self._connection.execute("SELECT hash FROM index.blocks WHERE height = %s", (height,)).fetchone()
-        return row is None or row[0] == block_hash
+            rows = self._connection.execute(
+                "SELECT height, hash FROM index.blocks WHERE height BETWEEN %s AND %s", (first, last)
+            ).fetchall()
+        return {height: bytes(block_hash) for height, block_hash in rows}
 
     def note_node_height(self, node_height: int) -> None:
         """Remember how high the node's chain is, so that readers can tell the lag."""
@@ -135,102 +170,32 @@ class Writer:
                 (node_height, self._epoch, node_height),
             )
 
-    def _move_tip(self, height: int, block_hash: bytes) -> None:
+    def _move_tip(self, height: int, block_hash: bytes, undo_from: int, node_height: int | None = None) -> None:
         moved = self._connection.execute(
-            "UPDATE index.chain SET tip_height = %s, tip_hash = %s"
-            " WHERE tip_hash = %s AND tip_height = %s AND epoch = %s",
-            (height, block_hash, self.tip.hash, self.tip.height, self._epoch),
+            "UPDATE index.chain SET tip_height = %s, tip_hash = %s, undo_from = %s,"
+            " node_height = coalesce(%s, node_height) WHERE tip_hash = %s AND tip_height = %s AND epoch = %s",
+            (height, block_hash, undo_from, node_height, self.tip.hash, self.tip.height, self._epoch),
         ).rowcount
         if moved != 1:
             raise StaleWriterError(f"another writer has taken over since epoch {self._epoch}; nothing was written")
 
-    def _insert_block(self, delta: BlockDelta) -> None:
-        after = delta.after
-        self._connection.execute(
-            "INSERT INTO index.blocks (height, hash, prev_hash, time, op_count, events_hash, state_hash, state_digest)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                after.height,
-                delta.hash,
-                delta.prev_hash,
-                delta.time,
-                len(delta.rows),
-                delta.events_hash,
-                after.state_hash,
-                after.state_digest,
-            ),
-        )
+    def _read_undo_from(self) -> int:
+        row = self._connection.execute("SELECT undo_from FROM index.chain").fetchone()
+        return self.start_height if row is None else int(row[0])
 
-    def _insert_operations(self, delta: BlockDelta) -> None:
-        if not delta.rows:
-            return
-        height = delta.after.height
-        self._ensure_partition(height)
-        with self._connection.cursor() as cursor, cursor.copy(_COPY_OPERATIONS) as copy:
-            for row in operation_rows(height, delta.rows):
-                copy.write_row(row)
+    def _read_deploys(self, tickers: list[str]) -> list[Deploy]:
+        if not tickers:
+            return []
+        rows = self._connection.execute(_READ_DEPLOYS, (ticker_keys(tickers),)).fetchall()
+        return [Deploy(*row) for row in rows]
 
-    def _ensure_partition(self, height: int) -> None:
-        number = height // PARTITION_BLOCKS
-        if number in self._partitions:
-            return
-        first, end = (first_op_id(edge * PARTITION_BLOCKS) for edge in (number, number + 1))
-        self._connection.execute(
-            sql.SQL(
-                "CREATE TABLE IF NOT EXISTS index.{} PARTITION OF index.operations FOR VALUES FROM ({}) TO ({})"
-            ).format(sql.Identifier(f"operations_p{number}"), first, end)
-        )
+    def _read_balances(self, keys: list[BalanceKey]) -> list[tuple[BalanceKey, int, int]]:
+        if not keys:
+            return []
+        wanted = (ticker_keys(key.ticker for key in keys), ",".join(key.address for key in keys))
+        rows = self._connection.execute(_READ_BALANCES, wanted).fetchall()
+        return [(BalanceKey(ticker, address), units, height) for ticker, address, units, height in rows]
 
-    def _store_changes(self, delta: BlockDelta) -> None:
-        if delta.deploys:
-            self._store_deploys(delta)
-        if delta.balances:
-            self._store_balances(delta)
-
-    def _store_deploys(self, delta: BlockDelta) -> None:
-        deploys = [change.after for change in delta.deploys.values() if change.after is not None]
-        self._connection.execute(
-            "WITH new AS (SELECT * FROM unnest(%(ticker)s::text[], %(max)s::text[]::numeric[],"
-            " %(limit)s::text[]::numeric[], %(minted)s::text[]::numeric[], %(height)s::integer[], %(txid)s::bytea[],"
-            " %(deployer)s::text[]) AS n (ticker, max_supply, limit_per_mint, minted, height, txid, deployer)),"
-            " undo AS (INSERT INTO index.undo_deploys (height, ticker_key, minted)"
-            " SELECT %(at)s, index.ticker_key(new.ticker), old.minted"
-            " FROM new LEFT JOIN index.deploys old ON old.ticker_key = index.ticker_key(new.ticker))"
-            " INSERT INTO index.deploys (ticker, max_supply, limit_per_mint, minted, height, txid, deployer)"
-            " SELECT * FROM new ON CONFLICT (ticker_key) DO UPDATE SET minted = excluded.minted",
-            {
-                "at": delta.after.height,
-                "ticker": [deploy.ticker for deploy in deploys],
-                "max": [numeric(deploy.max_supply) for deploy in deploys],
-                "limit": [numeric(deploy.limit_per_mint) for deploy in deploys],
-                "minted": [numeric(deploy.minted) for deploy in deploys],
-                "height": [deploy.height for deploy in deploys],
-                "txid": [deploy.txid for deploy in deploys],
-                "deployer": [deploy.deployer for deploy in deploys],
-            },
-        )
-
-    def _store_balances(self, delta: BlockDelta) -> None:
-        self._connection.execute(
-            "WITH new AS (SELECT * FROM unnest(%(ticker)s::text[], %(address)s::text[],"
-            " %(amount)s::text[]::numeric[]) AS n (ticker, address, amount)),"
-            " undo AS (INSERT INTO index.undo_balances (height, ticker_key, address, amount, amount_height)"
-            " SELECT %(at)s, index.ticker_key(new.ticker), new.address, old.amount, old.height"
-            " FROM new LEFT JOIN index.balances old"
-            " ON (old.ticker_key, old.address) = (index.ticker_key(new.ticker), new.address))"
-            " INSERT INTO index.balances (ticker, address, amount, height)"
-            " SELECT ticker, address, amount, %(at)s FROM new"
-            " ON CONFLICT (ticker_key, address) DO UPDATE SET amount = excluded.amount, height = excluded.height",
-            {
-                "at": delta.after.height,
-                "ticker": [key.ticker for key in delta.balances],
-                "address": [key.address for key in delta.balances],
-                "amount": [numeric(change.after) for change in delta.balances.values()],
-            },
-        )
-
-    def _forget_undo(self, height: int, node_height: int) -> None:
-        undo.forget(self._connection, height)
-        self._connection.execute(
-            "UPDATE index.chain SET undo_from = greatest(undo_from, %s), node_height = %s", (height + 1, node_height)
-        )
+    def _forget(self) -> None:
+        self._working_set.clear()
+        self._added = []

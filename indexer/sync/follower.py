@@ -1,28 +1,41 @@
-"""Follow the chain: one step at a time, each ending in a whole block more, a whole block less, or nothing."""
+"""Follow the chain: one step at a time, each ending in whole blocks more, whole blocks less, or nothing."""
 
 from __future__ import annotations
 
+import math
 import time
-from contextlib import contextmanager
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from indexer import log
-from indexer.bitcoin.block import Block, BlockDecodeError, decode, display
+from indexer.bitcoin.block import display
 from indexer.bitcoin.rpc import NodeError
 from indexer.protocol.apply import apply, touched
-from indexer.protocol.parse import bind, parse
 from indexer.sync import metrics
+from indexer.sync.ahead import InTurn
+from indexer.sync.prepare import Preparer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from indexer.bitcoin.source import BlockSource, NodeTip
-    from indexer.protocol.model import BlockDelta, Operation
+    from indexer.protocol.model import BlockDelta
     from indexer.protocol.rules import Rules
     from indexer.store.writer import Writer
+    from indexer.sync.ahead import Ahead, Wanted
+    from indexer.sync.prepare import Prepared
 
 logger = log.get(__name__)
+
+# A transaction ends with the block that reaches one of these. More operations a transaction gain little, and each costs
+# memory; the time is how long a client may see nothing move.
+BATCH_BLOCKS = 500
+BATCH_OPERATIONS = 2_000
+BATCH_SECONDS = 1.0
+HASHES = 500  # asked for at once
+FAR_BEHIND = 100  # blocks, from which on other processes are worth their start
+FORK_SEARCH = 16  # blocks compared at first; four times as many each time that the fork lies deeper
 
 
 class Step(Enum):
@@ -31,24 +44,30 @@ class Step(Enum):
     APPLIED = "applied"
     UNDONE = "undone"
     AT_TIP = "at tip"
-    NODE_MOVED = "node moved"  # its chain became shorter since it was last looked at: look again
+    NODE_MOVED = "node moved"  # its chain changed since it was last looked at: look again
 
 
 class WrongNetworkError(Exception):
     """The node follows another chain than the one configured."""
 
 
-class CorruptBlockError(NodeError):
-    """The node handed out bytes that are not the block asked for."""
+class IncoherentNodeError(NodeError):
+    """The node's blocks do not follow one another."""
 
 
 class Follower:
-    """Keeps one database on the node's active chain."""
+    """Keeps one database on the node's active chain.
 
-    def __init__(self, source: BlockSource, writer: Writer, rules: Rules) -> None:
+    `ahead` prepares blocks while many are to be caught up with; without it that is done in turn.
+    """
+
+    def __init__(self, source: BlockSource, writer: Writer, rules: Rules, ahead: Ahead | None = None) -> None:
         self._source = source
         self._writer = writer
         self._rules = rules
+        self._in_turn = InTurn(Preparer(source, rules))
+        self._ahead = ahead or self._in_turn
+        self._blocks: Iterator[Prepared] | None = None
         self._node: NodeTip | None = None
         self._undone = 0
 
@@ -57,30 +76,33 @@ class Follower:
         """The height of the last indexed block."""
         return self._writer.tip.height
 
-    def step(self) -> Step:
-        """Move one block towards the node's tip.
+    def step(self, *, to_height: int | None = None) -> Step:
+        """Move towards the node's tip by a transaction: many blocks while far behind, one at the tip.
 
-        Raises NodeError (try again later), StoreUnavailableError or StaleWriterError (open the writer anew), StoreError
-        and WrongNetworkError (an operator must act). Whatever it raises, the database holds whole blocks.
+        No block above `to_height` is applied. Raises NodeError and WorkersLostError (try again later),
+        StoreUnavailableError or StaleWriterError (open the writer anew), UndoMissingError, StoreError and
+        WrongNetworkError (an operator must act). Whatever it raises, the database holds whole blocks.
         """
-        tip = self._writer.tip
+        height = self._writer.tip.height
         node = self._node
         # While catching up, the node's tip of some blocks ago is good enough; at the tip it is asked for each time.
-        if node is None or tip.height >= node.height:
+        if node is None or height >= node.height:
             node = self._look()
-        if tip.height >= node.height:
+        if height >= node.height:
+            self._ahead.close()
             return Step.AT_TIP if self._is_on_chain(node) else self._undo()
-        next_hash = self._source.hash_at(tip.height + 1)
-        if next_hash is None:
-            self._node = None
-            return Step.NODE_MOVED
         started = time.perf_counter()
-        block = self._fetch(next_hash)
-        if tip.hash and block.prev_hash != tip.hash:
-            return self._undo()
-        self._apply(block, node)
-        metrics.BLOCK_SECONDS.observe(time.perf_counter() - started)
+        was_asked_before = self._blocks is not None
+        batch = self._next_blocks(node.height if to_height is None else min(node.height, to_height))
+        if not batch:
+            return self._stop_or_undo(may_be_stale=was_asked_before)
+        self._report(self._apply(batch, node), time.perf_counter() - started)
         return Step.APPLIED
+
+    def close(self) -> None:
+        """End what works ahead."""
+        self._drop_blocks()
+        self._ahead.close()
 
     def _look(self) -> NodeTip:
         node = self._source.tip()
@@ -101,70 +123,115 @@ class Follower:
 
         A node that is merely behind (restarted, reindexing) is no reorg: nothing is undone for it.
         """
-        return node.hash == self._writer.tip.hash or self._writer.knows(node.height, node.hash)
+        ours = self._writer.hashes(node.height, node.height)
+        return ours.get(node.height, node.hash) == node.hash
 
-    def _fetch(self, block_hash: bytes) -> Block:
-        with _corrupt(block_hash):
-            block = decode(self._source.raw_block(block_hash))
-            if block.hash != block_hash:
-                raise BlockDecodeError(f"got block {display(block.hash)} instead")
-        return block
+    def _next_blocks(self, goal: int) -> list[Prepared]:
+        """Return the next blocks, each on the one before and the first on the tip; none where the node has no such."""
+        batch: list[Prepared] = []
+        previous, operations, deadline = self._writer.tip.hash, 0, math.inf
+        try:
+            for prepared in self._open_blocks(goal):
+                if previous and prepared.prev_hash != previous:
+                    break
+                if not batch:
+                    deadline = time.monotonic() + BATCH_SECONDS
+                batch.append(prepared)
+                previous = prepared.hash
+                operations += len(prepared.operations)
+                if len(batch) >= BATCH_BLOCKS or operations >= BATCH_OPERATIONS or time.monotonic() > deadline:
+                    return batch
+            self._drop_blocks()
+        except Exception as error:
+            self._drop_blocks()
+            if not batch or not isinstance(error, NodeError):
+                raise
+        return batch
 
-    def _apply(self, block: Block, node: NodeTip) -> None:
-        before = self._writer.tip.position
-        operations = self._operations(block, before.height + 1)
-        state = self._writer.load(*touched(operations))
-        delta = apply(block, operations, state, before, self._rules)
-        self._writer.commit(delta, node_height=node.height)
-        self._settle_reorg()
-        _report(delta)
+    def _open_blocks(self, goal: int) -> Iterator[Prepared]:
+        if self._blocks is None:
+            first = self._writer.tip.height + 1
+            ahead = self._ahead if goal - first >= FAR_BEHIND else self._in_turn
+            self._blocks = ahead.prepare(self._wanted(first, goal))
+        return self._blocks
 
-    def _operations(self, block: Block, height: int) -> list[Operation]:
-        candidates = [candidate for tx in block.candidates if (candidate := parse(tx, self._rules)) is not None]
-        wanted = {outpoint for candidate in candidates for outpoint in candidate.prevouts}
-        elsewhere = wanted - block.local_scripts.keys()
-        with _corrupt(block.hash):
-            scripts = block.local_scripts | self._source.scripts(elsewhere, block.hash)
-        return [operation for candidate in candidates for operation in bind(candidate, scripts, self._rules, height)]
+    def _drop_blocks(self) -> None:
+        self._blocks = None
+
+    def _wanted(self, first: int, goal: int) -> Wanted:
+        while first <= goal:
+            hashes = self._source.hashes(first, min(HASHES, goal - first + 1))
+            if not hashes:
+                return
+            yield from enumerate(hashes, start=first)
+            first += len(hashes)
+
+    def _apply(self, batch: list[Prepared], node: NodeTip) -> list[BlockDelta]:
+        state = self._writer.load(*touched(chain.from_iterable(block.operations for block in batch)))
+        position = self._writer.tip.position
+        for block in batch:
+            delta = apply(block, block.operations, state, position, self._rules)
+            self._writer.add(delta)
+            position = delta.after
+        return self._writer.commit(node_height=node.height)
+
+    def _stop_or_undo(self, *, may_be_stale: bool) -> Step:
+        """Find out why no block follows the tip: the node left our chain, moved meanwhile, or contradicts itself."""
+        self._node = None
+        tip = self._writer.tip
+        theirs = self._source.hashes(tip.height, 1) if tip.hash else []
+        if theirs and theirs[0] != tip.hash:
+            return self._undo()
+        if theirs and not may_be_stale and self._source.hashes(tip.height + 1, 1):
+            raise IncoherentNodeError(
+                f"node's block {tip.height + 1} does not follow its block {tip.height}; check the node; trying again"
+            )
+        return Step.NODE_MOVED
 
     def _undo(self) -> Step:
-        tip = self._writer.tip
-        self._writer.undo()
+        """Take back all blocks that are not on the node's chain, at once."""
         self._node = None
-        self._undone += 1
-        metrics.BLOCKS_UNDONE.inc()
-        metrics.TIP_HEIGHT.set(self._writer.tip.height)
-        logger.warning("block undone", height=tip.height, block=display(tip.hash))
+        self._drop_blocks()
+        tip = self._writer.tip
+        fork = self._fork_height()
+        if fork == tip.height:
+            return Step.NODE_MOVED
+        self._writer.undo(fork)
+        depth = tip.height - fork
+        self._undone += depth
+        metrics.BLOCKS_UNDONE.inc(depth)
+        metrics.TIP_HEIGHT.set(fork)
+        logger.warning("blocks undone", depth=depth, fork_height=fork, block=display(tip.hash))
         return Step.UNDONE
 
-    def _settle_reorg(self) -> None:
-        if not self._undone:
-            return
-        logger.warning("reorg followed", depth=self._undone, fork_height=self.height - 1)
-        metrics.REORGS.inc()
-        metrics.LAST_REORG_DEPTH.set(self._undone)
-        self._undone = 0
+    def _fork_height(self) -> int:
+        """Return the height of the last block that the index and the node's chain have in common."""
+        high, count = self._writer.tip.height, FORK_SEARCH
+        lowest = max(self._writer.undo_from - 1, self._writer.start_height)
+        while high >= lowest:
+            first = max(lowest, high - count + 1)
+            ours = self._writer.hashes(first, high)
+            theirs = dict(enumerate(self._source.hashes(first, high - first + 1), start=first))
+            common = [height for height in ours if theirs.get(height) == ours[height]]
+            if common:
+                return max(common)
+            high, count = first - 1, count * 4
+        return self._writer.start_height - 1  # before the first block every chain agrees
 
-
-def _report(delta: BlockDelta) -> None:
-    metrics.BLOCKS.inc()
-    metrics.TIP_HEIGHT.set(delta.after.height)
-    for row in delta.rows:
-        metrics.OPERATIONS.labels(metrics.operation_label(row.operation.op), str(row.valid).lower()).inc()
-    logger.info(
-        "block indexed",
-        height=delta.after.height,
-        block=display(delta.hash),
-        operations=len(delta.rows),
-        state_hash=delta.after.state_hash.hex(),
-    )
-
-
-@contextmanager
-def _corrupt(block_hash: bytes) -> Iterator[None]:
-    try:
-        yield
-    except BlockDecodeError as error:
-        raise CorruptBlockError(
-            f"node handed out a corrupt block {display(block_hash)} ({error}); check the node's disk; trying again"
-        ) from error
+    def _report(self, deltas: list[BlockDelta], seconds: float) -> None:
+        if self._undone:
+            logger.warning("reorg followed", depth=self._undone, fork_height=deltas[0].after.height - 1)
+            metrics.REORGS.inc()
+            metrics.LAST_REORG_DEPTH.set(self._undone)
+            self._undone = 0
+        last = deltas[-1]
+        metrics.TIP_HEIGHT.set(last.after.height)
+        metrics.count(deltas, seconds)
+        logger.info(
+            "block indexed",
+            height=last.after.height,
+            block=display(last.hash),
+            blocks=len(deltas),
+            operations=sum(len(delta.rows) for delta in deltas),
+            state_hash=last.after.state_hash.hex(),
+        )

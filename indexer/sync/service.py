@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from indexer import log
+from indexer.bitcoin.rest import block_source
 from indexer.bitcoin.rpc import NodeError, NodeUnauthorizedError, RpcClient
-from indexer.bitcoin.source import RpcBlockSource
 from indexer.protocol.rules import Rules
 from indexer.settings import shown
 from indexer.store import schema
@@ -17,7 +19,9 @@ from indexer.store.chain import Identity
 from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8
 from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
 from indexer.sync import metrics
+from indexer.sync.ahead import InProcesses, WorkersLostError
 from indexer.sync.follower import Follower, Step, WrongNetworkError
+from indexer.sync.prepare import Preparer
 
 if TYPE_CHECKING:
     from threading import Event
@@ -25,6 +29,16 @@ if TYPE_CHECKING:
     from indexer.settings import Settings
 
 logger = log.get(__name__)
+
+
+def _preparer(settings: Settings) -> Preparer:
+    log.configure(settings.LOG_LEVEL)  # called in a process of its own
+    return Preparer(block_source(settings, RpcClient.from_settings(settings)), _rules(settings))
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.BITCOIN_NETWORK, settings.MARKETPLACE_TRANSFER_BLOCK_HEIGHT)
+
 
 RETRY_SECONDS = 1.0
 REPEAT_SECONDS = 10.0  # a fault that lasts is logged this often, not once a retry
@@ -129,9 +143,11 @@ class Service:
             return False
         try:
             logger.info("writing", height=writer.tip.height, node=shown(self.settings.BITCOIN_RPC_URL))
-            network = self.settings.BITCOIN_NETWORK
-            rules = Rules(network, self.settings.MARKETPLACE_TRANSFER_BLOCK_HEIGHT)
-            return self._steps(Follower(RpcBlockSource(rpc), writer, rules))
+            workers = self.settings.SYNC_WORKERS
+            ahead = InProcesses(partial(_preparer, self.settings), workers) if workers else None
+            follower = Follower(block_source(self.settings, rpc), writer, _rules(self.settings), ahead)
+            with closing(follower):
+                return self._steps(follower)
         finally:
             writer.close()
             metrics.ROLE.state("starting")
@@ -163,8 +179,8 @@ class Service:
     def _step(self, follower: Follower) -> Step | None:
         """Take a step; None after a wait, where the node failed or its chain cannot be followed for now."""
         try:
-            step = follower.step()
-        except (NodeError, UndoMissingError) as error:
+            step = follower.step(to_height=None if self.until is None else self.until.height)
+        except (NodeError, UndoMissingError, WorkersLostError) as error:
             # Wrong from the start is a wrong setting; later it is a node that is being restarted or repaired.
             if isinstance(error, NodeUnauthorizedError) and not self._met_node:
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import START_HEIGHT, submit, sync_environment
+from tests.e2e.conftest import submit, sync_environment
 from tests.infra.local.node.harness import NodeProcess
 from tests.support.indexing import exported
 from tests.support.postgres import Cluster
@@ -109,8 +109,9 @@ def test_when_the_database_is_killed_then_sync_waits_and_goes_on_where_it_was(
     with Cluster.create() as own:
         url = own.new_database()
         with running("sync", environment=sync_environment(node, url), log=tmp_path / "sync.log") as sync:
-            sync.wait_for("block indexed", within=20, height=START_HEIGHT + 5)
+            sync.wait_for("block indexed", within=20, height=chain.height)
             own.kill()
+            submit(node, chain.extend(10, 6))
             waiting = sync.wait_for("waiting", within=10)
             assert "correct DATABASE_URL" in waiting["reason"] or "connection" in waiting["reason"]
             own.start()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexer.bitcoin.block import OutPoint, sha256d
+from indexer.bitcoin.block import sha256d
 from indexer.bitcoin.source import NodeTip
 from tests.support.ours import outputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from indexer.bitcoin.block import OutPoint
+    from indexer.bitcoin.source import Place
 
 
 def hash_of(raw: bytes) -> bytes:
@@ -35,12 +38,13 @@ class MemoryNode:
     def tip(self) -> NodeTip:
         return NodeTip("regtest", len(self.blocks), hash_of(self.blocks[-1]))
 
-    def hash_at(self, height: int) -> bytes | None:
-        return hash_of(self.blocks[height - 1]) if 0 < height <= len(self.blocks) else None
+    def hashes(self, first: int, count: int) -> list[bytes]:
+        assert first > 0
+        return [hash_of(raw) for raw in self.blocks[first - 1 : first - 1 + count]]
 
     def raw_block(self, block_hash: bytes) -> bytes:
         return self._known[block_hash]
 
-    def scripts(self, outpoints: Collection[OutPoint], block_hash: bytes) -> dict[OutPoint, bytes]:
+    def scripts(self, spends: Mapping[OutPoint, Place], block_hash: bytes) -> dict[OutPoint, bytes]:
         assert block_hash in self._known
-        return {outpoint: self._outputs[outpoint] for outpoint in outpoints}
+        return {outpoint: self._outputs[outpoint] for outpoint in spends}

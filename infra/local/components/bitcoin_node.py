@@ -55,7 +55,7 @@ COMPONENT = Component(
     name=NAME,
     ports=(Port(PORT, 18_443),),
     command=lambda envelope: simplicity_command(
-        "node", "--data-dir", str(envelope.directory(NAME)), "--port", str(envelope.ports[PORT])
+        "node", "--data-dir", str(envelope.directory(NAME)), "--port", str(envelope.ports[PORT]), "--rest"
     ),
     probe=lambda envelope: height_probe(envelope, 0),
     url=rpc_url,

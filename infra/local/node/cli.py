@@ -18,6 +18,7 @@ import typer
 
 from infra.local.node.methods_control import table
 from infra.local.node.node import Node
+from infra.local.node.rest import Rest
 from infra.local.node.rpc import Dispatcher
 from infra.local.node.server import Credentials, RpcServer, bound_port
 
@@ -40,6 +41,9 @@ def node(  # noqa: PLR0913 - one parameter an option
         str, typer.Option(envvar="BITCOIN_RPC_PASSWORD", help="That user's password; best given by the environment.")
     ] = "",
     txindex: Annotated[bool, typer.Option(help="Find any transaction by its txid, as bitcoind -txindex.")] = True,
+    rest: Annotated[
+        bool, typer.Option(help="Serve blocks by REST too, without credentials, as bitcoind -rest.")
+    ] = False,
 ) -> None:
     """Run a regtest node that speaks bitcoind's JSON-RPC; every block is validated by Bitcoin Core's own code.
 
@@ -54,6 +58,8 @@ def node(  # noqa: PLR0913 - one parameter an option
 
     BITCOIN_RPC_PASSWORD=secret simplicity node --data-dir /tmp/node --port 0 --rpc-user me
 
+    simplicity node --data-dir /tmp/node --rest &  curl http://127.0.0.1:18443/rest/chaininfo.json
+
     curl -u "$(cat /tmp/node/.cookie)" -d '{"method": "getblockcount"}' http://127.0.0.1:18443/
     """
     if bool(rpc_user) != bool(rpc_password):
@@ -67,21 +73,31 @@ def node(  # noqa: PLR0913 - one parameter an option
         ],
     )
     with _locked(data_dir):
-        serve(data_dir, (host, port), f"{rpc_user}:{rpc_password}" if rpc_user else "", log, txindex=txindex)
+        serve(data_dir, (host, port), f"{rpc_user}:{rpc_password}" if rpc_user else "", log, txindex=txindex, rest=rest)
 
 
-def serve(data_dir: Path, address: tuple[str, int], login: str, log: Any, *, txindex: bool) -> None:  # noqa: ANN401 - structlog's logger has no public type
+def serve(  # noqa: PLR0913 - what the options say
+    data_dir: Path,
+    address: tuple[str, int],
+    login: str,
+    log: Any,  # noqa: ANN401 - structlog's logger has no public type
+    *,
+    txindex: bool,
+    rest: bool,
+) -> None:
     """Run the node on a locked data directory until a signal or the stop method ends it."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    dispatcher = Dispatcher(
-        table(stopping.set), lambda method, error: log.error("method failed", method=method, error=repr(error))
-    )
+
+    def failed(what: str, error: Exception) -> None:
+        log.error("method failed", method=what, error=repr(error))
+
+    dispatcher = Dispatcher(table(stopping.set), failed)
     with _cookie(data_dir / ".cookie") as cookie:
         accepted = tuple(item.encode() for item in (cookie, login) if item)
         try:
-            server = RpcServer(address, dispatcher, Credentials(accepted))
+            server = RpcServer(address, dispatcher, Credentials(accepted), Rest(dispatcher, failed) if rest else None)
         except OSError as error:
             _fail(f"cannot listen on {address[0]}:{address[1]} ({error.strerror}): choose another --host or --port")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NO_INDEX = "No such mempool transaction. Use -txindex or provide a block hash to enable blockchain transaction queries"
 _NOT_FOUND = "No such mempool or blockchain transaction"
 _NOT_IN_BLOCK = "No such transaction found in the provided block"
-_GENESIS_COINBASE = bytes.fromhex("4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b")[::-1]
+GENESIS_COINBASE = bytes.fromhex("4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b")[::-1]
 _SATOSHI = 100_000_000
 # bitcoind's own mempool limit; a regtest mempool never comes near it.
 _MAX_MEMPOOL = 300_000_000
@@ -45,12 +45,13 @@ def getrawtransaction(node: Node, txid: str, verbosity: int | bool, blockhash: s
     if waiting is not None:
         return transaction_json(waiting.tx) if level >= 1 else waiting.tx.raw.hex()
     with node.store.reader() as view:
-        if wanted == _GENESIS_COINBASE:
+        if wanted == GENESIS_COINBASE:
             message = "The genesis block coinbase is not considered an ordinary transaction and cannot be retrieved"
             raise RpcError(Code.INVALID_ADDRESS_OR_KEY, message)
-        block_hash, tx = _find(node, view, wanted, blockhash)
+        block_hash, raw = _find(node, view, wanted, blockhash)
         if level <= 0:
-            return tx.raw.hex()
+            return raw.hex()
+        tx = decode_transaction(raw)
         found: Json = {}
         if blockhash is not None:
             entry = view.entry(block_hash)
@@ -60,7 +61,7 @@ def getrawtransaction(node: Node, txid: str, verbosity: int | bool, blockhash: s
         return found | _place(view, block_hash)
 
 
-def _find(node: Node, view: View, txid: bytes, blockhash: str | None) -> tuple[bytes, Transaction]:
+def _find(node: Node, view: View, txid: bytes, blockhash: str | None) -> tuple[bytes, bytes]:
     if blockhash is not None:
         block_hash = parse_hash("parameter 3", blockhash)
         raw = view.raw_block(block_hash)
@@ -69,13 +70,13 @@ def _find(node: Node, view: View, txid: bytes, blockhash: str | None) -> tuple[b
         found = next((tx for tx in decode_block(raw).transactions if tx.txid == txid), None)
         if found is None:
             raise _missing(_NOT_IN_BLOCK)
-        return block_hash, found
+        return block_hash, found.raw
     if not node.transaction_index:
         raise _missing(_NO_INDEX)
     indexed = view.find_transaction(txid)
     if indexed is None:
         raise _missing(_NOT_FOUND)
-    return indexed[1], decode_transaction(indexed[0])
+    return indexed[1], indexed[0]
 
 
 def _missing(what: str) -> RpcError:

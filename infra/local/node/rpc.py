@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from infra.local.node.node import Node
 
 REQUIRED: Any = object()
+WARMING_UP = "Loading block index…"
 _STATUS = {Code.INVALID_REQUEST: 400, Code.METHOD_NOT_FOUND: 404}
 _NAMES = {
     dict: "object",
@@ -115,7 +116,7 @@ class Dispatcher:
             raise RpcError(Code.INVALID_REQUEST, "Params must be an array or object")
         node = self.node
         if node is None:
-            raise RpcError(Code.IN_WARMUP, "Loading block index…")
+            raise RpcError(Code.IN_WARMUP, WARMING_UP)
         method = self._methods.get(name)
         if method is None:
             raise RpcError(Code.METHOD_NOT_FOUND, "Method not found")
@@ -196,4 +197,4 @@ def _answer(envelope: _Request, result: Any) -> dict[str, Any]:  # noqa: ANN401 
 
 
 def _reply(status: int, answer: Any) -> Reply:  # noqa: ANN401 - one answer or a list of them
-    return Reply(status, orjson.dumps(answer) + b"\n")
+    return Reply(status, orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))

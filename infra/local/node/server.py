@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from infra.local.node.rest import Rest
     from infra.local.node.rpc import Dispatcher
 
 # bitcoind's own limits: 32 MiB a request (a block of 4 MB is 8 MB of hexadecimal), 30 s to send it.
@@ -45,15 +46,18 @@ class Credentials:
 
 
 class RpcServer(ThreadingHTTPServer):
-    """Listens on one address and hands every authorised body to the dispatcher."""
+    """Listens on one address: authorised bodies go to the dispatcher, other paths to REST where it is on."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], dispatcher: Dispatcher, credentials: Credentials) -> None:
+    def __init__(
+        self, address: tuple[str, int], dispatcher: Dispatcher, credentials: Credentials, rest: Rest | None = None
+    ) -> None:
         self.dispatcher = dispatcher
         self.credentials = credentials
+        self.rest = rest
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._idle = threading.Condition()
         self._answering = 0
@@ -115,27 +119,49 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < int(length):
             self.close_connection = True
             return
+        if not self._speaks_json_rpc():
+            self._answer_rest()
+            return
         if not self.server.credentials.allow(self.headers.get("Authorization", "")):
             time.sleep(_WRONG_PASSWORD_DELAY if "Authorization" in self.headers else 0)
             self._send(401, b"", {"WWW-Authenticate": 'Basic realm="jsonrpc"'})
-            return
-        if self.path != "/" and not self.path.startswith("/wallet/"):
-            self._send(404, b"", {})
             return
         with self.server.answering():
             reply = self.server.dispatcher.handle(body)
             self._send(reply.status, reply.body, {"Content-Type": "application/json"} if reply.body else {})
 
     def do_GET(self) -> None:
-        """Refuse: the RPC is spoken by POST alone."""
-        self._refuse(405, "JSONRPC server handles only POST requests")
+        """Answer by REST; the RPC is spoken by POST alone."""
+        if self._speaks_json_rpc():
+            self._refuse(405, "JSONRPC server handles only POST requests")
+            return
+        # A body here would be one that nobody reads.
+        self.close_connection |= "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        self._answer_rest()
 
-    do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = do_GET  # noqa: N815 - the base class finds them by name
+    do_HEAD = do_PUT = do_GET  # noqa: N815 - the base class finds them by name
+
+    def do_DELETE(self) -> None:
+        """Refuse: bitcoind knows no such method on any path."""
+        self._refuse(405, "")
+
+    do_OPTIONS = do_PATCH = do_DELETE  # noqa: N815 - as above
+
+    def _speaks_json_rpc(self) -> bool:
+        return self.path == "/" or self.path.startswith("/wallet/")
+
+    def _answer_rest(self) -> None:
+        with self.server.answering():
+            answer = self.server.rest.answer(self.path) if self.server.rest else None
+            if answer is None:
+                self._send(404, b"", {})
+            else:
+                self._send(answer.status, answer.body, {"Content-Type": answer.type})
 
     def _refuse(self, status: int, reason: str) -> None:
         # What follows on this connection may be a body that nobody read.
         self.close_connection = True
-        self._send(status, b"" if self.command == "HEAD" else reason.encode(), {"Connection": "close"})
+        self._send(status, reason.encode(), {"Connection": "close"})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -144,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
         self.wfile.flush()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class fixes the signature

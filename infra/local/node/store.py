@@ -87,10 +87,15 @@ class View:
         row = self._db.execute("SELECT raw FROM body WHERE hash = ?", (block_hash,)).fetchone()
         return row[0] if row else None
 
+    def undo_data(self, block_hash: bytes) -> bytes | None:
+        """Return what a block spent, as `undo` encodes it; None for a block that was never active."""
+        row = self._db.execute("SELECT undo FROM body WHERE hash = ?", (block_hash,)).fetchone()
+        return row[0] if row else None
+
     def spent_coins(self, block_hash: bytes) -> list[list[Coin]] | None:
         """Return what each transaction after the coinbase spent; None for a block that was never active."""
-        row = self._db.execute("SELECT undo FROM body WHERE hash = ?", (block_hash,)).fetchone()
-        return undo.decode(row[0]) if row and row[0] is not None else None
+        data = self.undo_data(block_hash)
+        return None if data is None else undo.decode(data)
 
     def find_transaction(self, txid: bytes) -> tuple[bytes, bytes] | None:
         """Return the bytes of a transaction and the hash of the block that was last connected with it."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _OP_RETURN = b"\x6a"
 _MAX_SCRIPT_SIZE = 10_000
 _COIN = struct.Struct("<qI?")
+_VALUE_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,27 @@ def decode(data: bytes) -> list[list[Coin]]:
     """Return what `encode` was given."""
     reader = Reader(data)
     return [[_coin(reader) for _ in range(reader.compact())] for _ in range(reader.compact())]
+
+
+def outputs(data: bytes) -> bytes:
+    """Return the spent outputs alone as bitcoind's REST serialises them: a list a transaction, the coinbase's first."""
+    reader = Reader(data)
+    count = reader.compact()
+    parts = [compact_size(count + 1), compact_size(0)]
+    for _ in range(count):
+        coins = reader.compact()
+        parts.append(compact_size(coins))
+        for _ in range(coins):
+            start = reader.position
+            # The height and the coinbase's mark stand between value and script.
+            script = start + _COIN.size
+            # Nearly every script is shorter than 253 bytes; a reader's calls for each would be most of the work.
+            reader.position = script + 1 + data[script]
+            if data[script] >= 0xFD:
+                reader.position = script
+                reader.blob()
+            parts += (data[start : start + _VALUE_SIZE], data[script : reader.position])
+    return b"".join(parts)
 
 
 def _coin(reader: Reader) -> Coin:

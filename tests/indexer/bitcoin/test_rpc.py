@@ -92,10 +92,9 @@ def test_a_block_that_is_no_hexadecimal_is_a_corrupt_one(client: RpcClient) -> N
 
 def test_an_error_of_the_nodes_own_keeps_its_code(client: RpcClient) -> None:
     _Fake.status, _Fake.answer = 500, b'{"result": null, "error": {"code": -8, "message": "out of range"}, "id": 0}'
-    assert RpcBlockSource(client).hash_at(7) is None
-    _Fake.answer = b'{"result": null, "error": {"code": -1, "message": "odd"}, "id": 0}'
-    with pytest.raises(RpcError, match="getblockhash with error -1: odd"):
-        RpcBlockSource(client).hash_at(7)
+    with pytest.raises(RpcError, match="getblockhash with error -8: out of range") as caught:
+        client.call("getblockhash", 7, type=str)
+    assert caught.value.code == -8
 
 
 def test_a_batch_that_is_not_answered_whole_is_no_answer(client: RpcClient) -> None:
@@ -107,14 +106,14 @@ def test_a_batch_that_is_not_answered_whole_is_no_answer(client: RpcClient) -> N
 
 def test_thousands_of_senders_are_asked_in_bounded_batches(client: RpcClient) -> None:
     outpoints = [OutPoint(number.to_bytes(32, "little"), 0) for number in range(BATCH + 1)]
-    found = RpcBlockSource(client).scripts(outpoints, bytes(32))
+    found = RpcBlockSource(client).scripts(dict.fromkeys(outpoints, (1, 0)), bytes(32))
     assert found == dict.fromkeys(outpoints, b"\x51")
     assert [len(json.loads(body)) for _, body in _Fake.seen] == [BATCH, 1]
 
 
 def test_a_spent_output_that_its_transaction_does_not_have_is_a_corrupt_answer(client: RpcClient) -> None:
     with pytest.raises(BlockDecodeError, match="fewer outputs"):
-        RpcBlockSource(client).scripts([OutPoint(bytes(32), 1)], bytes(32))
+        RpcBlockSource(client).scripts({OutPoint(bytes(32), 1): (1, 0)}, bytes(32))
 
 
 def test_refused_credentials_are_said_without_them(client: RpcClient) -> None:
@@ -153,7 +152,7 @@ def test_a_new_cookie_is_used_at_once(node: str, tmp_path: Path) -> None:
     client = RpcClient(node, cookie_file=cookie)
     for secret in ("first", "second"):
         cookie.write_text(f"__cookie__:{secret}")
-        assert RpcBlockSource(client).hash_at(1) == bytes.fromhex(HASH)[::-1]
+        assert client.call("getbestblockhash", type=str) == HASH
     client.close()
     assert len({authorization for authorization, _ in _Fake.seen}) == 2
 
@@ -161,6 +160,6 @@ def test_a_new_cookie_is_used_at_once(node: str, tmp_path: Path) -> None:
 def test_a_node_without_a_password_is_asked_without_one(node: str) -> None:
     _Fake.answer = b'{"result": "' + HASH.encode() + b'", "error": null, "id": 0}'
     client = RpcClient(node)
-    RpcBlockSource(client).hash_at(1)
+    client.call("getbestblockhash", type=str)
     client.close()
     assert _Fake.seen[0][0] is None

@@ -18,8 +18,9 @@ from indexer.protocol.rules import Rules
 from indexer.protocol.ticker import normalise
 from indexer.store.chain import read_tip
 from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8, translated
+from indexer.store.partitions import PARTITION_BLOCKS, ensure_partition, partition_of
 from indexer.store.schema import migrate
-from indexer.store.writer import PARTITION_BLOCKS, StaleWriterError, Writer
+from indexer.store.writer import StaleWriterError, Writer
 from infra.local.traffic.chain import OfflineChain
 from tests.support.indexing import MARKETPLACE_HEIGHT, exported, follow_to_tip, identity, open_writer
 from tests.support.memory_node import MemoryNode
@@ -59,7 +60,7 @@ def test_a_writer_that_lost_its_session_is_fenced_off_and_writes_nothing(databas
     with pytest.raises(StaleWriterError, match="another writer has taken over"):
         follow_to_tip(node, stale)
     with pytest.raises(StaleWriterError):
-        stale.undo()
+        stale.undo(stale.tip.height - 1)
     assert exported(database_url) == before
     follow_to_tip(node, successor)
     assert successor.tip.height == len(node.blocks)
@@ -145,16 +146,18 @@ def test_a_ticker_of_kilobytes_is_deployed_minted_and_undone_like_any_other(data
             recipient="alice" if op == "mint" else "bob",
         )
         block = Block(bytes([height]) * 32, writer.tip.hash, datetime.now(UTC), (), {})
-        before = writer.load(*touched([operation]))
-        delta = apply(block, [operation], before, writer.tip.position, Rules(Network.REGTEST, 0))
+        state = writer.load(*touched([operation]))
+        before = State(dict(state.deploys), dict(state.balances))
+        delta = apply(block, [operation], state, writer.tip.position, Rules(Network.REGTEST, 0))
         assert delta.rows[0].valid is (height > 1)
-        writer.commit(delta, node_height=height)
+        writer.add(delta)
+        writer.commit(node_height=height)
     keys = {BalanceKey(ticker, "alice"), BalanceKey(ticker, "bob")}
     assert writer.load({ticker}, keys).balances == {BalanceKey(ticker, "alice"): 0, BalanceKey(ticker, "bob"): 5}
-    writer.undo()
+    writer.undo(3)
     assert writer.load({ticker}, keys) == before
-    for _ in range(3):
-        writer.undo()
+    for height in (2, 1, 0):
+        writer.undo(height)
     assert writer.load({ticker}, keys) == State()
     writer.close()
 
@@ -219,8 +222,8 @@ def test_operations_of_far_apart_heights_lie_in_different_partitions(database_ur
     writer = open_writer(database_url)
     follow_to_tip(node, writer)
     with writer._connection.transaction():  # noqa: SLF001 - the edge lies two years of blocks away
-        writer._ensure_partition(3 * PARTITION_BLOCKS - 1)  # noqa: SLF001
-        writer._ensure_partition(3 * PARTITION_BLOCKS)  # noqa: SLF001
+        ensure_partition(writer._connection, partition_of(3 * PARTITION_BLOCKS - 1))  # noqa: SLF001
+        ensure_partition(writer._connection, partition_of(3 * PARTITION_BLOCKS))  # noqa: SLF001
     writer.close()
     with connect(database_url) as connection:
         names = connection.execute(

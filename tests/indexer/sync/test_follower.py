@@ -8,7 +8,8 @@ import pytest
 from indexer.bitcoin.script import Network
 from indexer.protocol.rules import Rules
 from indexer.store.writer import UndoMissingError
-from indexer.sync.follower import CorruptBlockError, Follower, Step, WrongNetworkError
+from indexer.sync.follower import Follower, Step, WrongNetworkError
+from indexer.sync.prepare import CorruptBlockError
 from infra.local.traffic.chain import OfflineChain
 from tests.support.indexing import MARKETPLACE_HEIGHT, exported, follow_to_tip, index_fresh, open_writer
 from tests.support.memory_node import MemoryNode
@@ -103,7 +104,7 @@ def test_the_first_indexed_block_can_be_reorganised_away(cluster: Cluster, migra
     assert exported(followed) == index_fresh(node, cluster.new_database(migrated_template))
 
 
-def test_a_reorg_deeper_than_the_undo_window_stops_at_a_whole_block_and_is_said(database_url: str) -> None:
+def test_a_reorg_deeper_than_the_undo_window_takes_nothing_back_and_is_said(database_url: str) -> None:
     chain = grown(6)
     node = MemoryNode(chain.blocks)
     writer = open_writer(database_url, undo_window=4)
@@ -111,9 +112,9 @@ def test_a_reorg_deeper_than_the_undo_window_stops_at_a_whole_block_and_is_said(
     tip = len(chain.blocks)
     chain.fork(7, 9, 3)
     node.switch_to(chain.blocks)
-    with pytest.raises(UndoMissingError, match=rf"height {tip - 4}.*MAX_REORG_DEPTH=4"):
+    with pytest.raises(UndoMissingError, match=rf"height {tip - 3}.*MAX_REORG_DEPTH=4"):
         follow_to_tip(node, writer)
-    assert writer.tip.height == tip - 4
+    assert writer.tip.height == tip
     writer.close()
 
 
@@ -173,7 +174,8 @@ def test_a_node_whose_chain_shrinks_between_two_questions_is_asked_again(databas
     node = MemoryNode(chain.blocks)
     writer = open_writer(database_url)
     follower = Follower(node, writer, Rules(Network.REGTEST, MARKETPLACE_HEIGHT))
-    assert follower.step() is Step.APPLIED
+    assert follower.step(to_height=2) is Step.APPLIED
+    assert writer.tip.height == 2
     node.switch_to(chain.blocks[:1])
     assert follower.step() is Step.NODE_MOVED
     assert follower.step() is Step.AT_TIP

@@ -1,0 +1,124 @@
+"""Blocks prepared ahead of the one that is being applied: decoding takes the longest, and needs no state."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import TYPE_CHECKING, Protocol
+
+from indexer.bitcoin.rpc import NodeUnavailableError, RpcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from indexer.sync.prepare import Prepared, Preparer
+
+    Wanted = Iterator[tuple[int, bytes]]  # heights and hashes
+
+DEPTH = 64  # blocks that are ahead at most: what is prepared while a full transaction commits
+OPERATIONS = 20_000  # that are ahead, about: blocks full of operations must not fill the memory
+
+
+class WorkersLostError(Exception):
+    """A process that prepares blocks died: killed, or out of memory."""
+
+
+class Ahead(Protocol):
+    """Prepares blocks in the order in which they are wanted."""
+
+    def prepare(self, wanted: Wanted) -> Iterator[Prepared]:
+        """Yield each wanted block. Raises NodeError and WorkersLostError."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the work took; it can begin again."""
+        ...
+
+
+class InTurn:
+    """Prepares each block when it is asked for, in this process."""
+
+    def __init__(self, preparer: Preparer) -> None:
+        self._preparer = preparer
+
+    def prepare(self, wanted: Wanted) -> Iterator[Prepared]:
+        """Yield each wanted block."""
+        return (self._preparer.prepare(height, block_hash) for height, block_hash in wanted)
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
+class InProcesses:
+    """Prepares blocks in processes of their own, each with its own connection to the node."""
+
+    def __init__(self, make_preparer: Callable[[], Preparer], workers: int) -> None:
+        self._make_preparer = make_preparer  # called in each process: it must survive the way there
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def prepare(self, wanted: Wanted) -> Iterator[Prepared]:
+        """Yield each wanted block, while the next ones are being prepared."""
+        pending: deque[Future[Prepared]] = deque()
+        depth = 2 * self._workers
+        try:
+            while True:
+                for height, block_hash in wanted:
+                    pending.append(self._submit(height, block_hash))
+                    if len(pending) >= depth:
+                        break
+                if not pending:
+                    return
+                prepared = pending.popleft().result()
+                depth = max(2 * self._workers, min(DEPTH, OPERATIONS // (len(prepared.operations) + 1)))
+                yield prepared
+        except BrokenProcessPool as error:
+            self.close()
+            raise WorkersLostError("a process that prepares blocks died; starting anew") from error
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _submit(self, height: int, block_hash: bytes) -> Future[Prepared]:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._make_preparer,)
+            )
+        return self._pool.submit(_prepare, height, block_hash)
+
+
+_preparer: Preparer
+
+
+def _begin(make_preparer: Callable[[], Preparer]) -> None:
+    """Make this process a worker: it ends with its parent, and leaves the terminal's interrupt to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+    global _preparer  # noqa: PLW0603 - the way of process pools to give a worker something that lasts
+    _preparer = make_preparer()
+
+
+def _end_with_parent() -> None:
+    # A pool's queue stays open in the workers themselves: after a kill -9 of the parent they would wait for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _prepare(height: int, block_hash: bytes) -> Prepared:
+    try:
+        return _preparer.prepare(height, block_hash)
+    except RpcError as error:
+        raise NodeUnavailableError(str(error)) from None  # an RpcError does not survive the way between processes

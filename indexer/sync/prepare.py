@@ -1,0 +1,95 @@
+"""A block's operations with their senders: all that can be known of a block before any state is looked at."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from indexer.bitcoin.block import Block, BlockDecodeError, OutPoint, decode, display
+from indexer.bitcoin.rpc import NodeError
+from indexer.bitcoin.script import OP_RETURN
+from indexer.protocol.parse import bind, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from indexer.bitcoin.source import BlockSource
+    from indexer.protocol.model import Operation
+    from indexer.protocol.parse import Candidate
+    from indexer.protocol.rules import Rules
+
+# Who operates once operates again, and pays for it with the change: outputs of recent candidates are the likeliest
+# to be asked for next. About 20 MB.
+REMEMBERED_OUTPUTS = 65_536
+
+
+class CorruptBlockError(NodeError):
+    """The node handed out bytes that are not the block asked for."""
+
+
+class Prepared(Struct, frozen=True):
+    """A block as the rules need it: its header (hashes in internal order) and its operations in transaction order."""
+
+    height: int
+    hash: bytes
+    prev_hash: bytes
+    time: datetime
+    operations: tuple[Operation, ...]
+
+
+class Preparer:
+    """Fetches and decodes blocks, and finds out who sent their operations."""
+
+    def __init__(self, source: BlockSource, rules: Rules) -> None:
+        self._source = source
+        self._rules = rules
+        self._remembered: dict[OutPoint, bytes] = {}
+
+    def prepare(self, height: int, block_hash: bytes) -> Prepared:
+        """Return the block with this hash, which the node says stands at a height. Raises NodeError."""
+        with _corrupt(block_hash):
+            block = decode(self._source.raw_block(block_hash))
+            if block.hash != block_hash:
+                raise BlockDecodeError(f"got block {display(block.hash)} instead")
+            candidates = [found for tx in block.candidates if (found := parse(tx, self._rules)) is not None]
+            scripts = self._scripts(block, candidates)
+        operations = tuple(operation for each in candidates for operation in bind(each, scripts, self._rules, height))
+        return Prepared(height, block.hash, block.prev_hash, block.time, operations)
+
+    def _scripts(self, block: Block, candidates: list[Candidate]) -> dict[OutPoint, bytes]:
+        scripts = block.local_scripts
+        elsewhere = {}
+        for candidate in candidates:
+            for number, outpoint in enumerate(candidate.prevouts):
+                if outpoint in scripts:
+                    continue
+                script = self._remembered.pop(outpoint, None)  # it can be spent once only
+                if script is None:
+                    elsewhere[outpoint] = (candidate.tx.index, number)
+                else:
+                    scripts[outpoint] = script
+        self._remember(candidates)
+        return scripts | self._source.scripts(elsewhere, block.hash) if elsewhere else scripts
+
+    def _remember(self, candidates: list[Candidate]) -> None:
+        for candidate in candidates:
+            tx = candidate.tx
+            for vout, script in enumerate(tx.outputs):
+                if script and script[0] != OP_RETURN:
+                    self._remembered[OutPoint(tx.txid, vout)] = script
+        for outpoint in list(islice(self._remembered, max(len(self._remembered) - REMEMBERED_OUTPUTS, 0))):
+            del self._remembered[outpoint]
+
+
+@contextmanager
+def _corrupt(block_hash: bytes) -> Iterator[None]:
+    try:
+        yield
+    except BlockDecodeError as error:
+        raise CorruptBlockError(
+            f"node handed out a corrupt block {display(block_hash)} ({error}); check the node's disk; trying again"
+        ) from error
