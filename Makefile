@@ -85,6 +85,17 @@ generated: $(VENV)/.dev ## Check that generated files are what their sources gen
 lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade for newer versions)
 	$(BIN)/python .ci/lock_requirements.py $(ARGS)
 
+# --- measurements ---------------------------------------------------------------------------------------------------
+.PHONY: bench-index check-leaks fuzz
+bench-index: $(VENV)/.dev ## Measure the indexer against its targets (ARGS=--quick: a minute; --profile, --json FILE)
+	$(BIN)/python -m tests.bench.index $(ARGS)
+
+check-leaks: $(VENV)/.dev ## Follow 20 000 blocks and bound the growth of memory a block
+	$(BIN)/python -m tests.leak $(ARGS)
+
+fuzz: $(VENV)/.dev ## Feed mutated blocks and payloads to decoder, parser and rules (ARGS='--minutes 10')
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 # --- set-up ---------------------------------------------------------------------------------------------------------
 $(VENV)/.uv: requirements/uv.txt
 	@test -n '$(PYTHON)' || { echo 'make: needs Python 3.11 or later with venv: apt install python3.11 python3.11-venv' >&2; exit 2; }

@@ -14,7 +14,7 @@ from hashlib import sha256
 from operator import eq
 from typing import NamedTuple
 
-from indexer.bitcoin.script import OP_RETURN, RUNESTONE, is_nulldata
+from indexer.bitcoin.script import OP_RETURN, is_nulldata
 
 MARK = b"brc-20"
 HEADER_SIZE = 80
@@ -187,9 +187,10 @@ def _require_end(raw: bytes, end: int) -> None:
 
 
 def is_candidate_script(script: bytes) -> bool:
-    """Tell whether an output makes its transaction worth decoding (the rules' first sentence)."""
-    if script.startswith(RUNESTONE):
-        return True
+    """Tell whether an output makes its transaction worth decoding.
+
+    The rules count a Runestone, too; alone it leaves no row, and beside a payload that one has the transaction decoded.
+    """
     return MARK in script and is_nulldata(script)
 
 

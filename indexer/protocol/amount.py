@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 DECIMALS = 8
 UNIT = 10**DECIMALS
@@ -23,8 +24,10 @@ def parse_amount(value: object) -> int | None:
     return units if units < LIMIT else None
 
 
+@lru_cache(maxsize=16_384)  # an amount is written several times: row, event, digest, balance
 def format_amount(units: int | None) -> str:
-    """Return the amount with its 8 decimals, empty for none."""
+    """Return an amount (not negative) with its 8 decimals, empty for none."""
     if units is None:
         return ""
-    return f"{units // UNIT}.{units % UNIT:0{DECIMALS}d}"
+    digits = str(units).rjust(DECIMALS + 1, "0")
+    return f"{digits[:-DECIMALS]}.{digits[-DECIMALS:]}"

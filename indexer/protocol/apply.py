@@ -44,8 +44,10 @@ def touched(operations: Iterable[Operation]) -> tuple[set[str], set[BalanceKey]]
         if operation.error is not None or operation.ticker is None:
             continue
         tickers.add(operation.ticker)
-        owners = (operation.sender, operation.recipient)
-        balances.update(BalanceKey(operation.ticker, owner) for owner in owners if owner is not None)
+        if operation.sender is not None:
+            balances.add(BalanceKey(operation.ticker, operation.sender))
+        if operation.recipient is not None:
+            balances.add(BalanceKey(operation.ticker, operation.recipient))
     return tickers, balances
 
 

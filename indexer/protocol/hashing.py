@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,9 @@ def next_digest(
     """Return the digest after changes: rows as they were are taken out of the sum, rows as they are put in."""
     total = int.from_bytes(previous)
     for deploy in deploys.values():
-        total += _weight(deploy_row(deploy.after)) - _weight(deploy_row(deploy.before))
+        total += _deploy_weight(deploy.after) - _deploy_weight(deploy.before)
     for key, balance in balances.items():
-        total += _weight(balance_row(key, balance.after)) - _weight(balance_row(key, balance.before))
+        total += _balance_weight(key, balance.after) - _balance_weight(key, balance.before)
     return (total % _DIGEST_MODULUS).to_bytes(32)
 
 
@@ -97,6 +98,17 @@ def _canonical(*columns: str | int | None) -> bytes:
     return msgspec.json.encode(columns)  # a test holds it to what json.dumps writes without ASCII escapes and blanks
 
 
+# What a block takes out of the sum was mostly put there by a block not long before.
+@lru_cache(maxsize=4_096)
+def _deploy_weight(deploy: Deploy | None) -> int:
+    return _weight(deploy_row(deploy))
+
+
+@lru_cache(maxsize=65_536)
+def _balance_weight(key: BalanceKey, units: int | None) -> int:
+    return _weight(balance_row(key, units))
+
+
 def _weight(row: bytes | None) -> int:
     return 0 if row is None else int.from_bytes(sha256(row).digest())
 
@@ -108,5 +120,6 @@ def _event_amount(operation: Operation) -> str:
     return format_amount(operation.amount)
 
 
+@lru_cache(maxsize=1_024)
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace(";", "\\s").replace("\n", "\\n")

@@ -20,10 +20,16 @@ def partition_of(height: int) -> int:
 
 
 def ensure_partition(connection: Connection, number: int) -> None:
-    """Make the partition with this number where it is not there yet."""
+    """Make the partition with this number where it is not there yet, in the open transaction."""
+    name = f"operations_p{number}"
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"index.{name}",)).fetchone()
+    if row is not None and row[0]:
+        return
     first, end = (first_op_id(edge * PARTITION_BLOCKS) for edge in (number, number + 1))
-    connection.execute(
-        sql.SQL(
-            "CREATE TABLE IF NOT EXISTS index.{} PARTITION OF index.operations FOR VALUES FROM ({}) TO ({})"
-        ).format(sql.Identifier(f"operations_p{number}"), first, end)
-    )
+    # Made and then attached: CREATE TABLE ... PARTITION OF would wait for everybody who reads operations, a snapshot
+    # or a dump of an hour say, and everybody else would wait behind it.
+    for statement in (
+        "CREATE TABLE index.{} (LIKE index.operations INCLUDING ALL)",
+        "ALTER TABLE index.operations ATTACH PARTITION index.{} FOR VALUES FROM ({}) TO ({})",
+    ):
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name), first, end))
