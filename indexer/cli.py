@@ -1,4 +1,4 @@
-"""The service's sub-commands: check the settings, follow the chain, serve the API, export the state."""
+"""The service's sub-commands: check the settings, follow the chain, serve the API."""
 
 from __future__ import annotations
 
@@ -6,36 +6,26 @@ import json
 import os
 import signal
 import socket
-import sys
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from threading import Event
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from indexer import log
+from indexer.command import EnvFile, clear_errors
 from indexer.settings import ConfigurationError, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EnvFile = Annotated[
-    Path | None, typer.Option("--env-file", help="Read settings from this file (default: .env); the environment wins.")
-]
 
 config_app = typer.Typer(no_args_is_help=True, help="The indexer's settings.")
-state_app = typer.Typer(no_args_is_help=True, help="The indexed state.")
 
 
 @config_app.callback()
 def _config() -> None:
     """The indexer's settings."""  # noqa: D401 - a group's title
-
-
-@state_app.callback()
-def _state() -> None:
-    """The indexed state."""  # noqa: D401 - a group's title
 
 
 @config_app.command("check")
@@ -53,7 +43,7 @@ def config_check(
     """
     from indexer.check import check  # noqa: PLC0415 - the database and RPC clients are not needed for --help
 
-    with _clear_errors():
+    with clear_errors():
         settings = load(env_file)
     log.configure("ERROR")
     findings = check(settings, offline=offline)
@@ -86,7 +76,7 @@ def sync(
 
     from indexer.sync.service import Service, Until  # noqa: PLC0415 - as above
 
-    with _clear_errors():
+    with clear_errors():
         settings = load(env_file)
         target = None if until is None else Until(_height(until), patience)
     log.configure(settings.LOG_LEVEL)
@@ -95,7 +85,7 @@ def sync(
         signal.signal(number, lambda *_: stop.set())
     if target is None:
         host, port = settings.SYNC_METRICS_HOST, settings.SYNC_METRICS_PORT
-        with _clear_errors(), _listening("SYNC_METRICS_HOST", host, "SYNC_METRICS_PORT", port):
+        with clear_errors(), _listening("SYNC_METRICS_HOST", host, "SYNC_METRICS_PORT", port):
             start_http_server(port, host)
     raise typer.Exit(Service(settings, stop, target).run())
 
@@ -107,53 +97,12 @@ def api(*, env_file: EnvFile = None) -> None:
     """
     from indexer.api.server import listen, serve  # noqa: PLC0415 - FastAPI is not needed for --help
 
-    with _clear_errors():
+    with clear_errors():
         settings = load(env_file)
     log.configure(settings.LOG_LEVEL)
-    with _clear_errors(), _listening("API_HOST", settings.API_HOST, "API_PORT", settings.API_PORT):
+    with clear_errors(), _listening("API_HOST", settings.API_HOST, "API_PORT", settings.API_PORT):
         listener = listen(settings)
     serve(settings, listener)
-
-
-@state_app.command("export")
-def state_export(
-    *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file, not standard output.")
-    ] = None,
-    env_file: EnvFile = None,
-) -> None:
-    """Write deploys, balances and operations as canonical NDJSON, one consistent snapshot, so that indexers compare.
-
-    Lines are sorted and carry exact amounts; the first line says at which height and state hash it was taken.
-
-    Examples: simplicity state export > a.ndjson; diff a.ndjson b.ndjson
-    """
-    from indexer.store.export import export  # noqa: PLC0415 - the database client is not needed for --help
-
-    with _clear_errors():
-        settings = load(env_file)
-        url = settings.DATABASE_URL.get_secret_value()
-        if output is None:
-            export(url, sys.stdout.buffer)
-        else:
-            with _whole_file(output) as target:
-                export(url, target)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as target:
-            yield target
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"--output {path}: {error.strerror}; choose another place") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _height(until: str) -> int | None:
@@ -162,24 +111,6 @@ def _height(until: str) -> int | None:
     if not until.isdecimal():
         raise ConfigurationError(f"--until {until}: must be 'tip' or a height such as 895600")
     return int(until)
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Show what an operator can mend as lines on standard error, without a trace."""
-    from indexer.store.connection import StoreError, StoreUnavailableError  # noqa: PLC0415 - not needed for --help
-
-    try:
-        yield
-    except ConfigurationError as error:
-        typer.echo("\n".join(f"simplicity: {line}" for line in str(error).splitlines()), err=True)
-        raise typer.Exit(2) from None
-    except StoreError as error:
-        typer.echo(f"simplicity: {error}", err=True)
-        raise typer.Exit(2) from None
-    except StoreUnavailableError as error:
-        typer.echo(f"simplicity: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 @contextmanager

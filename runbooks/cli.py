@@ -35,7 +35,8 @@ MOUNTS: dict[str, Mount] = {
     "config": Mount("indexer.cli:config_app", "indexer", "Check the indexer's settings."),
     "sync": Mount("indexer.cli:sync", "indexer", "Follow the chain and index it."),
     "api": Mount("indexer.cli:api", "indexer", "Serve the read API."),
-    "state": Mount("indexer.cli:state_app", "indexer", "Export the indexed state."),
+    "state": Mount("indexer.state.cli:state_app", "indexer", "Verify, compare, repair and export the state."),
+    "snapshot": Mount("indexer.snapshot.cli:app", "indexer", "Create, inspect and restore signed index snapshots."),
     "node": Mount("infra.local.node.cli:node", "local", "Run the regtest node (bitcoind's JSON-RPC)."),
     "traffic": Mount("infra.local.traffic.cli:traffic", "local", "Make a regtest chain live with BRC-20 traffic."),
 }

@@ -86,6 +86,15 @@ async def status(reader: FromReader) -> Response:
     return _json(shapes.status(row))
 
 
+@router.get("/state/{height}", response_model=shapes.State)
+async def state(reader: FromReader, height: Height) -> Response:
+    """Return what two indexers compare at a height: its block, the events in it, the history and the state up to it."""
+    row = await reader.state(height)
+    if row is None:
+        raise HTTPException(404, shapes.NOT_INDEXED)
+    return _json(shapes.state(row))
+
+
 @router.get("/brc20/list", response_model=list[shapes.TickerInfo])
 async def tickers(reader: FromReader, skip: Skip = 0, limit: Limit = 100) -> Response:
     """Return deployed tickers, the latest first."""

@@ -13,6 +13,8 @@ from indexer.store.rows import height_of
 
 Row = dict[str, Any]
 
+NOT_INDEXED = "no such block is indexed"
+
 
 class TickerInfo(BaseModel):
     """A deployed ticker."""
@@ -85,6 +87,16 @@ class Status(BaseModel):
     last_indexed_brc20_op_block: int
     block_hash: str
     state_hash: str | None
+
+
+class State(BaseModel):
+    """What two indexers compare at a height: equal state hashes mean equal histories up to there."""
+
+    height: int
+    block_hash: str
+    events_hash: str
+    state_hash: str
+    state_digest: str
 
 
 class Problem(BaseModel):
@@ -167,6 +179,17 @@ def status(row: Row) -> Row:
         "last_indexed_brc20_op_block": 0 if last is None else height_of(last),
         "block_hash": display(row["tip_hash"]),
         "state_hash": row["state_hash"].hex() if row["state_hash"] else None,
+    }
+
+
+def state(row: Row) -> Row:
+    """Return State of a row of blocks."""
+    return {
+        "height": row["height"],
+        "block_hash": display(row["hash"]),
+        "events_hash": row["events_hash"].hex(),
+        "state_hash": row["state_hash"].hex(),
+        "state_digest": row["state_digest"].hex(),
     }
 
 

@@ -36,6 +36,14 @@ class Telemetry:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self.registry,
         )
+        queries = Histogram(
+            "database_query_duration_seconds",
+            "Time of a query and its rows, without the wait for a connection",
+            ["query"],
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=self.registry,
+        )
+        reader.observe = lambda name, seconds: queries.labels(name).observe(seconds)
         active = Gauge("database_connections_active", "Pool connections in use", registry=self.registry)
         active.set_function(lambda: reader.connections()[0])
         most = Gauge("database_connections_max", "Pool connections that there may be", registry=self.registry)

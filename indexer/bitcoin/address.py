@@ -7,28 +7,29 @@ all the rest of a block together. A test holds it to that library's answers.
 from __future__ import annotations
 
 from base64 import b32encode
-from functools import cache
+from functools import cache, reduce
 from hashlib import sha256
+from operator import xor
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BASE58_PAIRS = [first + second for first in _BASE58 for second in _BASE58]
 _BECH32 = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_BECH32_OF_RFC4648 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _BECH32)
-_VALUE_OF_BECH32 = bytes.maketrans(_BECH32, bytes(range(32)))
+_RFC4648 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_BECH32_OF_RFC4648 = bytes.maketrans(_RFC4648, _BECH32)
+_VALUE_OF_RFC4648 = bytes.maketrans(_RFC4648, bytes(range(32)))
 
 # BIP 173 and BIP 350.
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _BECH32_CONSTANT, _BECH32M_CONSTANT = 1, 0x2BC830A3
 
 
-def _folded(top: int) -> int:
-    folded = 0
-    for bit, term in enumerate(_GENERATOR):
-        folded ^= term if top >> bit & 1 else 0
-    return folded
-
-
-_FOLDED = [_folded(top) for top in range(32)]
+def _fold(checksum: int, values: bytes) -> int:
+    for value in values:
+        top = checksum >> 25
+        checksum = (checksum & 0x1FFFFFF) << 5 ^ value
+        for bit, term in enumerate(_GENERATOR):
+            checksum ^= term if top >> bit & 1 else 0
+    return checksum
 
 
 def base58check(version: int, payload: bytes) -> str:
@@ -45,20 +46,36 @@ def base58check(version: int, payload: bytes) -> str:
 
 def segwit(prefix: str, version: int, program: bytes) -> str:
     """Return the address of a witness program: bech32 for version 0, bech32m for later ones."""
-    data = _BECH32[version : version + 1] + b32encode(program).rstrip(b"=").translate(_BECH32_OF_RFC4648)
-    checksum = _fold(_prefix_checksum(prefix), data.translate(_VALUE_OF_BECH32) + bytes(6))
-    checksum ^= _BECH32M_CONSTANT if version else _BECH32_CONSTANT
+    checksum = _checksum_of_zeros(prefix, version, len(program))
+    for table, byte in zip(_tables(len(program)), program, strict=True):
+        checksum ^= table[byte]
+    data = b32encode(program).rstrip(b"=").translate(_BECH32_OF_RFC4648)
     tail = bytes(_BECH32[checksum >> shift & 31] for shift in (25, 20, 15, 10, 5, 0))
-    return f"{prefix}1{(data + tail).decode()}"
-
-
-def _fold(checksum: int, values: bytes) -> int:
-    for value in values:
-        checksum = (checksum & 0x1FFFFFF) << 5 ^ value ^ _FOLDED[checksum >> 25]
-    return checksum
+    return f"{prefix}1{_BECH32[version : version + 1].decode()}{(data + tail).decode()}"
 
 
 @cache
-def _prefix_checksum(prefix: str) -> int:
+def _checksum_of_zeros(prefix: str, version: int, size: int) -> int:
+    """Return the checksum of an address whose program is all zeros."""
     letters = prefix.encode()
-    return _fold(1, bytes(letter >> 5 for letter in letters) + b"\0" + bytes(letter & 31 for letter in letters))
+    expanded = bytes(letter >> 5 for letter in letters) + b"\0" + bytes(letter & 31 for letter in letters)
+    constant = _BECH32M_CONSTANT if version else _BECH32_CONSTANT
+    return _fold(1, expanded + bytes([version]) + _values(bytes(size))) ^ constant
+
+
+@cache
+def _tables(size: int) -> list[list[int]]:
+    """Return, for each byte of a program, what each of its values adds to the checksum.
+
+    The checksum is linear: that of an exclusive or is the exclusive or of the checksums.
+    """
+    tables = []
+    for place in range(size):
+        bits = [_fold(0, _values((1 << bit << 8 * (size - 1 - place)).to_bytes(size))) for bit in range(8)]
+        tables.append([reduce(xor, (bits[bit] for bit in range(8) if byte >> bit & 1), 0) for byte in range(256)])
+    return tables
+
+
+def _values(program: bytes) -> bytes:
+    """Return a program in groups of five bits, and the six that its checksum will take."""
+    return b32encode(program).rstrip(b"=").translate(_VALUE_OF_RFC4648) + bytes(6)

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from operator import eq
+from operator import add, eq
 from typing import NamedTuple
 
 from indexer.bitcoin.script import OP_RETURN, is_nulldata
@@ -109,7 +109,7 @@ def _decode(raw: bytes) -> Block:
         spans.append(span)
         position = span[4]
     _require_end(raw, position)
-    txids = [_txid(raw, span) for span in spans]
+    txids = [sha256(sha256(_without_witness(raw, span)).digest()).digest() for span in spans]
     if _merkle_root(txids.copy()) != merkle_root:
         raise BlockDecodeError("merkle root does not match the transactions")
     candidates = tuple(
@@ -169,7 +169,10 @@ def _walk(raw: bytes, start: int) -> _Span:
 
 def _skip_witnesses(raw: bytes, position: int, input_count: int) -> int:
     for _ in range(input_count):
-        items, position = _varint(raw, position)
+        items = raw[position]
+        position += 1
+        if items >= 0xFD:
+            items, position = _varint(raw, position - 1)
         for _ in range(items):
             size = raw[position]
             position += 1 + size
@@ -194,11 +197,11 @@ def is_candidate_script(script: bytes) -> bool:
     return MARK in script and is_nulldata(script)
 
 
-def _txid(raw: bytes, span: _Span) -> bytes:
+def _without_witness(raw: bytes, span: _Span) -> bytes:
     start, inputs, _, witness, end, _ = span
     if inputs == start + 4:
-        return sha256(sha256(raw[start:end]).digest()).digest()
-    return sha256(sha256(raw[start : inputs - 2] + raw[inputs:witness] + raw[end - 4 : end]).digest()).digest()
+        return raw[start:end]
+    return raw[start : start + 4] + raw[inputs:witness] + raw[end - 4 : end]
 
 
 def _merkle_root(txids: list[bytes]) -> bytes:
@@ -210,9 +213,8 @@ def _merkle_root(txids: list[bytes]) -> bytes:
             raise BlockDecodeError("transactions are doubled")
         if len(level) % 2:
             level.append(level[-1])
-        level = [
-            sha256(sha256(left + right).digest()).digest() for left, right in zip(level[::2], level[1::2], strict=True)
-        ]
+        pairs = map(add, level[::2], level[1::2])
+        level = [sha256(sha256(pair).digest()).digest() for pair in pairs]
     return level[0]
 
 

@@ -82,11 +82,12 @@ def claim(connection: Connection, identity: Identity) -> int:
         ).fetchone()
         if row is None:
             raise StoreError("index.chain has no row: the database is damaged; restore it or index anew")
-        _check(Identity(*row[1:]), identity)
+        require_same(Identity(*row[1:]), identity)
     return int(row[0])
 
 
-def _check(found: Identity, wanted: Identity) -> None:
+def require_same(found: Identity, wanted: Identity) -> None:
+    """Raise StoreError where a database was begun with other settings than are wanted now."""
     for field in fields(Identity):
         was, now = getattr(found, field.name), getattr(wanted, field.name)
         if was != now:

@@ -137,7 +137,10 @@ def _deploy_row(deploy: Deploy) -> tuple[Any, ...]:
 
 
 def _balance_rows(balances: dict[BalanceKey, tuple[int, int]]) -> Iterator[tuple[Any, ...]]:
-    return ((key.ticker, key.address, numeric(units), height) for key, (units, height) in balances.items())
+    # In the order of the index: neighbours share its pages.
+    for key in sorted(balances):
+        units, height = balances[key]
+        yield key.ticker, key.address, numeric(units), height
 
 
 def _update_deploys(connection: Connection, deploys: dict[str, Deploy]) -> None:

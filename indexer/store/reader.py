@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, Self
 
@@ -13,7 +14,7 @@ from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableE
 from indexer.store.rows import first_op_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from indexer.settings import Settings
 
@@ -58,6 +59,7 @@ class Reader:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self.observe: Callable[[str, float], None] = lambda *_: None  # told each query's name and seconds
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -98,23 +100,33 @@ class Reader:
     async def status(self) -> Row | None:
         """Return the indexed tip, the node's height and the last operation's id; None before the first sync."""
         return await self._one(
+            "status",
             "SELECT c.node_height, c.tip_height, c.tip_hash, b.state_hash,"
             " (SELECT max(op_id) FROM index.operations) AS last_op_id"
             " FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height",
             {},
         )
 
+    async def state(self, height: int) -> Row | None:
+        """Return the hashes and the digest of an indexed block."""
+        return await self._one(
+            "state",
+            "SELECT height, hash, events_hash, state_hash, state_digest FROM index.blocks WHERE height = %(height)s",
+            {"height": height},
+        )
+
     async def tickers(self, skip: int, limit: int) -> list[Row]:
         """Return deployed tickers, the latest first."""
-        return await self._all(_PAGE_OF_TICKERS, {"skip": skip, "limit": limit})
+        return await self._all("tickers", _PAGE_OF_TICKERS, {"skip": skip, "limit": limit})
 
     async def ticker(self, ticker: str) -> Row | None:
         """Return a deployed ticker by its normalised name."""
-        return await self._one(_ONE_TICKER, {"ticker": ticker})
+        return await self._one("ticker", _ONE_TICKER, {"ticker": ticker})
 
     async def holders(self, ticker: str, skip: int, limit: int) -> list[Row]:
         """Return the non-zero balances of a ticker, the largest first."""
         return await self._all(
+            "holders",
             "SELECT ticker, address, amount, height FROM index.balances"
             " WHERE ticker_key = index.ticker_key(%(ticker)s) AND amount > 0"
             " ORDER BY amount DESC, address LIMIT %(limit)s OFFSET %(skip)s",
@@ -124,6 +136,7 @@ class Reader:
     async def balance(self, ticker: str, address: str) -> Row | None:
         """Return a balance, None where the address never had one."""
         return await self._one(
+            "balance",
             "SELECT ticker, address, amount, height FROM index.balances"
             " WHERE ticker_key = index.ticker_key(%(ticker)s) AND address = %(address)s",
             {"ticker": ticker, "address": address},
@@ -134,6 +147,7 @@ class Reader:
     ) -> list[Row]:
         """Return a ticker's operations, the latest first."""
         return await self._all(
+            "ticker_history",
             _TICKER_HISTORY,
             {"ticker": ticker, "op": op, "include_invalid": include_invalid, "skip": skip, "limit": limit},
         )
@@ -142,16 +156,19 @@ class Reader:
         """Return a block's operations in order of application, each row with how many were `found` in all."""
         edges = {"first": first_op_id(height), "end": first_op_id(height + 1)}
         return await self._all(
-            _BLOCK_HISTORY, edges | {"include_invalid": include_invalid, "skip": skip, "limit": limit}
+            "block_history", _BLOCK_HISTORY, edges | {"include_invalid": include_invalid, "skip": skip, "limit": limit}
         )
 
-    async def _all(self, query: LiteralString, parameters: Row) -> list[Row]:
+    async def _all(self, name: str, query: LiteralString, parameters: Row) -> list[Row]:
         async with self._connection() as connection:
+            started = time.perf_counter()
             cursor = await connection.execute(query, parameters)
-            return await cursor.fetchall()
+            rows = await cursor.fetchall()
+            self.observe(name, time.perf_counter() - started)
+            return rows
 
-    async def _one(self, query: LiteralString, parameters: Row) -> Row | None:
-        rows = await self._all(query, parameters)
+    async def _one(self, name: str, query: LiteralString, parameters: Row) -> Row | None:
+        rows = await self._all(name, query, parameters)
         return rows[0] if rows else None
 
     @asynccontextmanager

@@ -173,7 +173,9 @@ class Follower:
             delta = apply(block, block.operations, state, position, self._rules)
             self._writer.add(delta)
             position = delta.after
-        return self._writer.commit(node_height=node.height)
+        metrics.COMMIT_BLOCKS.observe(len(batch))
+        with metrics.COMMIT_SECONDS.time():
+            return self._writer.commit(node_height=node.height)
 
     def _stop_or_undo(self, *, may_be_stale: bool) -> Step:
         """Find out why no block follows the tip: the node left our chain, moved meanwhile, or contradicts itself."""

@@ -21,6 +21,14 @@ BLOCK_SECONDS = Histogram(
     "Time from asking for a block to its commit, a block's share where one transaction holds many",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+COMMIT_SECONDS = Histogram(
+    "simplicity_commit_seconds",
+    "Time of a transaction that stores blocks",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+COMMIT_BLOCKS = Histogram(
+    "simplicity_commit_blocks", "Blocks that one transaction stores", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+)
 REORGS = Counter("simplicity_reorgs_total", "Reorganisations of the chain that were followed")
 BLOCKS_UNDONE = Counter("simplicity_blocks_undone_total", "Blocks taken back by reorganisations")
 LAST_REORG_DEPTH = Gauge("simplicity_last_reorg_depth", "Blocks taken back by the last reorganisation")

@@ -14,7 +14,7 @@ from indexer.settings import Settings
 from indexer.store.connection import connect
 from infra.local.traffic.chain import OfflineChain
 from tests.support.indexing import MARKETPLACE_HEIGHT, follow_to_tip, open_writer
-from tests.support.memory_node import MemoryNode
+from tests.support.memory_node import MemoryNode, hash_of
 from tests.support.ours import Result, run
 from tests.support.postgres import free_port
 
@@ -108,6 +108,26 @@ def test_status_names_the_tip_and_its_state_hash(client: TestClient, expected: R
     assert status["last_indexed_brc20_op_block"] == max(block.height for block in expected.blocks if block.rows)
 
 
+def test_the_state_at_a_height_is_what_the_rules_make_of_the_chain(
+    client: TestClient, expected: Result, chain: list[bytes]
+) -> None:
+    for block, raw in zip(expected.blocks, chain, strict=True):
+        assert get(client, f"/state/{block.height}") == {
+            "height": block.height,
+            "block_hash": display(hash_of(raw)),
+            "events_hash": block.events_hash.hex(),
+            "state_hash": block.state_hash.hex(),
+            "state_digest": f"{block.state_digest:064x}",
+        }
+
+
+def test_the_state_of_a_block_that_is_not_indexed_is_not_found(client: TestClient, expected: Result) -> None:
+    for height in (0, expected.blocks[-1].height + 1):
+        answer = client.get(f"/v1/indexer/state/{height}")
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == "no such block is indexed"
+
+
 def test_list_is_every_ticker_the_latest_first_and_pages_tile_it(client: TestClient, expected: Result) -> None:
     everything = get(client, "/brc20/list", limit=1000)
     assert {info["ticker"] for info in everything} == set(expected.deploys)
@@ -199,6 +219,9 @@ def test_an_address_without_a_balance_has_zeros(client: TestClient, expected: Re
         ("/v1/indexer/brc20/history-by-height/99999999999999999999", 422),
         ("/v1/indexer/address/';DROP TABLE x;--/brc20/ORDI/info", 422),
         ("/v1/indexer/brc20/A/history?op_type=%00", 422),
+        ("/v1/indexer/state/-1", 422),
+        ("/v1/indexer/state/tip", 422),
+        ("/v1/indexer/state/99999999999999999999", 422),
         ("/v1/indexer/nothing", 404),
     ],
 )
@@ -231,6 +254,7 @@ def test_requests_are_counted_by_route_and_never_by_raw_path(client: TestClient)
     assert "robots" not in text
     assert "database_connections_max 5.0" in text
     assert "http_request_duration_seconds_bucket" in text
+    assert 'database_query_duration_seconds_count{query="ticker"}' in text
 
 
 def test_a_method_that_nobody_knows_makes_no_series_of_its_own(client: TestClient) -> None:

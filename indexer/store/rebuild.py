@@ -1,0 +1,116 @@
+"""Put the tables back to what the operations up to a height say, in the open transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from indexer.store.connection import LockKey
+from indexer.store.rows import first_op_id, numeric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from indexer.protocol.model import BalanceKey, Deploy
+    from indexer.store.connection import Connection
+    from indexer.store.replayed import Undo
+
+_BUFFERED = 10_000  # rows of undo data that wait for their COPY
+
+_COPY_DEPLOYS = "COPY index.deploys (ticker, max_supply, limit_per_mint, minted, height, txid, deployer) FROM STDIN"
+_COPY_BALANCES = "COPY index.balances (ticker, address, amount, height) FROM STDIN"
+_COPY_UNDO_DEPLOYS = "COPY index.undo_deploys (height, ticker_key, minted) FROM STDIN"
+_COPY_UNDO_BALANCES = "COPY index.undo_balances (height, ticker_key, address, amount, amount_height) FROM STDIN"
+
+
+def try_lock(connection: Connection) -> bool:
+    """Take the writer's lock for the life of the connection; False while another process has it."""
+    row = connection.execute(f"SELECT pg_try_advisory_lock({LockKey.WRITER.sql})").fetchone()
+    return row is not None and bool(row[0])
+
+
+def hold_chain(connection: Connection) -> None:
+    """Let no writer that lost its lock commit before this transaction has ended."""
+    connection.execute("SELECT FROM index.chain FOR UPDATE")
+
+
+def drop_outside(connection: Connection, first: int, last: int) -> tuple[int, int]:
+    """Delete the blocks and operations of all heights but `first` to `last`; return how many of each."""
+    blocks = connection.execute("DELETE FROM index.blocks WHERE height < %s OR height > %s", (first, last)).rowcount
+    operations = connection.execute(
+        "DELETE FROM index.operations WHERE op_id < %s OR op_id >= %s", (first_op_id(first), first_op_id(last + 1))
+    ).rowcount
+    return blocks, operations
+
+
+def clear_state(connection: Connection) -> None:
+    """Empty the tables of state and of undo data; readers see the old rows until the transaction commits."""
+    connection.execute("DELETE FROM index.deploys")
+    connection.execute("DELETE FROM index.balances")
+    connection.execute("DELETE FROM index.undo_deploys")
+    connection.execute("DELETE FROM index.undo_balances")
+
+
+def set_tip(connection: Connection, height: int, undo_from: int) -> None:
+    """Let the chain's row stand at an indexed height, or at the one below the first."""
+    connection.execute(
+        "UPDATE index.chain SET tip_height = %(height)s, undo_from = %(undo_from)s,"
+        " tip_hash = coalesce((SELECT hash FROM index.blocks WHERE height = %(height)s), '')",
+        {"height": height, "undo_from": undo_from},
+    )
+
+
+def write_deploys(connection: Connection, deploys: Iterable[Deploy]) -> None:
+    """Fill the empty table of deploys."""
+    rows = (
+        (
+            deploy.ticker,
+            numeric(deploy.max_supply),
+            numeric(deploy.limit_per_mint),
+            numeric(deploy.minted),
+            deploy.height,
+            deploy.txid,
+            deploy.deployer,
+        )
+        for deploy in deploys
+    )
+    _copy(connection, _COPY_DEPLOYS, rows)
+
+
+def write_balances(
+    connection: Connection, balances: Mapping[BalanceKey, int], heights: Mapping[BalanceKey, int]
+) -> None:
+    """Fill the empty table of balances."""
+    rows = ((key.ticker, key.address, numeric(units), heights[key]) for key, units in balances.items())
+    _copy(connection, _COPY_BALANCES, rows)
+
+
+class UndoWriter:
+    """Fills the empty tables of undo data, block by block; `flush` ends it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._deploys: list[tuple[Any, ...]] = []
+        self._balances: list[tuple[Any, ...]] = []
+
+    def add(self, height: int, undo: Undo) -> None:
+        """Take in what a block changed."""
+        deploys, balances = undo
+        self._deploys += ((height, key, numeric(minted)) for key, (minted,) in deploys.items())
+        self._balances += (
+            (height, key, address, numeric(units), at) for (key, address), (units, at) in balances.items()
+        )
+        if len(self._deploys) + len(self._balances) >= _BUFFERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is still held."""
+        _copy(self._connection, _COPY_UNDO_DEPLOYS, self._deploys)
+        _copy(self._connection, _COPY_UNDO_BALANCES, self._balances)
+        self._deploys.clear()
+        self._balances.clear()
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
