@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     STOP_ON_OPI_ERROR: bool = True
 
     CLUSTER_NAME: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.-]+$")] = "default"
-    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.1  # seconds between looks at the node's tip
+    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.1  # seconds between looks at the node's tip; hosted nodes count them
     # Processes that fetch and decode blocks while many are to be caught up with; 0: none beside sync itself.
     SYNC_WORKERS: Annotated[int, Field(ge=0, le=64)] = Field(
         default_factory=lambda: max(1, min(4, (os.cpu_count() or 2) - 1))

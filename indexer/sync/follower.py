@@ -69,6 +69,7 @@ class Follower:
         self._ahead = ahead or self._in_turn
         self._blocks: Iterator[Prepared] | None = None
         self._node: NodeTip | None = None
+        self._noted: int | None = None
         self._undone = 0
 
     @property
@@ -90,10 +91,17 @@ class Follower:
             node = self._look()
         if height >= node.height:
             self._ahead.close()
+            self._note(node)
             return Step.AT_TIP if self._is_on_chain(node) else self._undo()
+        if node.height > height + 1:
+            self._note(node)
         started = time.perf_counter()
         was_asked_before = self._blocks is not None
-        batch = self._next_blocks(node.height if to_height is None else min(node.height, to_height))
+        try:
+            batch = self._next_blocks(node.height if to_height is None else min(node.height, to_height))
+        except NodeError:
+            self._note(node)
+            raise
         if not batch:
             return self._stop_or_undo(may_be_stale=was_asked_before)
         self._report(self._apply(batch, node), time.perf_counter() - started)
@@ -111,12 +119,16 @@ class Follower:
                 f"node follows the chain {node.chain!r}, BITCOIN_NETWORK is {self._rules.network.value!r}; "
                 "correct BITCOIN_NETWORK or BITCOIN_RPC_URL"
             )
-        if self._node is None or node.height != self._node.height:
-            self._writer.note_node_height(node.height)
         self._node = node
         metrics.NODE_HEIGHT.set(node.height)
         metrics.TIP_HEIGHT.set(self._writer.tip.height)
         return node
+
+    def _note(self, node: NodeTip) -> None:
+        """Let readers see how far behind the index is; the commit of a new tip says it by itself, without one more."""
+        if node.height != self._noted:
+            self._writer.note_node_height(node.height)
+            self._noted = node.height
 
     def _is_on_chain(self, node: NodeTip) -> bool:
         """Tell whether the chain of a node that is no higher than the index is the indexed one, as far as it reaches.
@@ -175,7 +187,9 @@ class Follower:
             position = delta.after
         metrics.COMMIT_BLOCKS.observe(len(batch))
         with metrics.COMMIT_SECONDS.time():
-            return self._writer.commit(node_height=node.height)
+            deltas = self._writer.commit(node_height=node.height)
+        self._noted = node.height
+        return deltas
 
     def _stop_or_undo(self, *, may_be_stale: bool) -> Step:
         """Find out why no block follows the tip: the node left our chain, moved meanwhile, or contradicts itself."""

@@ -7,6 +7,7 @@ import pytest
 
 from indexer.bitcoin.script import Network
 from indexer.protocol.rules import Rules
+from indexer.store.connection import connect
 from indexer.store.writer import UndoMissingError
 from indexer.sync.follower import Follower, Step, WrongNetworkError
 from indexer.sync.prepare import CorruptBlockError
@@ -179,4 +180,22 @@ def test_a_node_whose_chain_shrinks_between_two_questions_is_asked_again(databas
     node.switch_to(chain.blocks[:1])
     assert follower.step() is Step.NODE_MOVED
     assert follower.step() is Step.AT_TIP
+    writer.close()
+
+
+@pytest.mark.parametrize("behind", [0, 1, 5])
+def test_readers_see_the_nodes_height_also_while_its_blocks_cannot_be_had(database_url: str, behind: int) -> None:
+    chain = grown(15)
+    node = _Damaging(chain.blocks[: len(chain.blocks) - behind])
+    node.damage = "none"
+    writer = open_writer(database_url)
+    follow_to_tip(node, writer)
+    node.switch_to(chain.blocks)
+    node.damage = "byte"
+    if behind:
+        with pytest.raises(CorruptBlockError):
+            follow_to_tip(node, writer)
+    with connect(database_url) as connection:
+        row = connection.execute("SELECT tip_height, node_height FROM index.chain").fetchone()
+    assert row == (len(chain.blocks) - behind, len(chain.blocks))
     writer.close()
