@@ -63,6 +63,11 @@ def _in_capitals(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _workers(cores: int) -> int:
+    # One core is the database's and the writer's; beyond four readers the one writer is what takes longest.
+    return max(1, min(4, cores - 1))
+
+
 Port = Annotated[int, Field(ge=0, le=HIGHEST_PORT)]
 Height = Annotated[int, Field(ge=0, le=HIGHEST_BLOCK)]
 
@@ -95,11 +100,10 @@ class Settings(BaseSettings):
     STOP_ON_OPI_ERROR: bool = True
 
     CLUSTER_NAME: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.-]+$")] = "default"
-    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.1  # seconds between looks at the node's tip; hosted nodes count them
+    # Seconds between looks at the node's tip; a hosted node counts them.
+    SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.1
     # Processes that fetch and decode blocks while many are to be caught up with; 0: none beside sync itself.
-    SYNC_WORKERS: Annotated[int, Field(ge=0, le=64)] = Field(
-        default_factory=lambda: max(1, min(4, (os.cpu_count() or 2) - 1))
-    )
+    SYNC_WORKERS: Annotated[int, Field(ge=0, le=64, default_factory=lambda: _workers(os.cpu_count() or 1))]
     SYNC_METRICS_HOST: str = "127.0.0.1"
     SYNC_METRICS_PORT: Port = 9108
 
