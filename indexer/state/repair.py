@@ -15,6 +15,7 @@ from indexer.state.tables import digest_of_tables
 from indexer.state.verify import Report, examine, require_schema, rules_of, verify
 from indexer.store import rebuild
 from indexer.store.chain import claim
+from indexer.store.changes import insert_balances, insert_deploys
 from indexer.store.connection import StoreError, connect, translated
 from indexer.store.replayed import recorded
 from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
@@ -157,8 +158,8 @@ class Repair:
                 stored = (record.block.state_hash, record.block.state_digest)
                 advance(record.height - start + 1)
         undo.flush()
-        rebuild.write_deploys(connection, replay.deploys.values())
-        rebuild.write_balances(connection, replay.balances, replay.heights)
+        insert_deploys(connection, replay.deploys.values())
+        insert_balances(connection, ((key, units, replay.heights[key]) for key, units in replay.balances.items()))
         if (replay.position.state_hash, digest_of_tables(connection)) != stored:
             raise StoreError(f"what was recomputed is not the state of block {height}: nothing was changed")
 

@@ -9,7 +9,7 @@ from indexer.protocol.amount import format_amount
 from indexer.store.rows import numeric, operation_rows, ticker_key, ticker_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from psycopg.abc import Query
 
@@ -38,6 +38,8 @@ _UPDATE_BALANCES = """
 _COPY_UNDO_DEPLOYS = "COPY index.undo_deploys (height, ticker_key, minted) FROM STDIN"
 _COPY_UNDO_BALANCES = "COPY index.undo_balances (height, ticker_key, address, amount, amount_height) FROM STDIN"
 
+# Rows of deploys: height, ticker key, minted before; and of balances: height, ticker key, address, amount and height
+# before.
 UndoRows = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 
 
@@ -58,10 +60,27 @@ def store(connection: Connection, deltas: Sequence[BlockDelta], undo_rows: UndoR
     _copy(
         connection, _COPY_OPERATIONS, (row for each in deltas for row in operation_rows(each.after.height, each.rows))
     )
-    _copy(connection, _COPY_DEPLOYS, map(_deploy_row, merged.new_deploys.values()))
-    _copy(connection, _COPY_BALANCES, _balance_rows(merged.new_balances))
+    insert_deploys(connection, merged.new_deploys.values())
+    # In the order of the index: neighbours share its pages.
+    insert_balances(connection, ((key, *merged.new_balances[key]) for key in sorted(merged.new_balances)))
     _update_deploys(connection, merged.old_deploys)
     _update_balances(connection, merged.old_balances)
+    insert_undo(connection, undo_rows)
+
+
+def insert_deploys(connection: Connection, deploys: Iterable[Deploy]) -> None:
+    """Write deploys that the table does not hold yet."""
+    _copy(connection, _COPY_DEPLOYS, map(_deploy_row, deploys))
+
+
+def insert_balances(connection: Connection, balances: Iterable[tuple[BalanceKey, int, int]]) -> None:
+    """Write balances that the table does not hold yet: whose, units, height of the last change."""
+    rows = ((key.ticker, key.address, numeric(units), height) for key, units, height in balances)
+    _copy(connection, _COPY_BALANCES, rows)
+
+
+def insert_undo(connection: Connection, undo_rows: UndoRows) -> None:
+    """Write undo data of blocks that have none yet."""
     _copy(connection, _COPY_UNDO_DEPLOYS, undo_rows[0])
     _copy(connection, _COPY_UNDO_BALANCES, undo_rows[1])
 
@@ -134,13 +153,6 @@ def _deploy_row(deploy: Deploy) -> tuple[Any, ...]:
         deploy.txid,
         deploy.deployer,
     )
-
-
-def _balance_rows(balances: dict[BalanceKey, tuple[int, int]]) -> Iterator[tuple[Any, ...]]:
-    # In the order of the index: neighbours share its pages.
-    for key in sorted(balances):
-        units, height = balances[key]
-        yield key.ticker, key.address, numeric(units), height
 
 
 def _update_deploys(connection: Connection, deploys: dict[str, Deploy]) -> None:

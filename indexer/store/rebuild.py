@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from indexer.store.changes import insert_undo
 from indexer.store.connection import LockKey
 from indexer.store.rows import first_op_id, numeric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from indexer.protocol.model import BalanceKey, Deploy
     from indexer.store.connection import Connection
     from indexer.store.replayed import Undo
 
 _BUFFERED = 10_000  # rows of undo data that wait for their COPY
-
-_COPY_DEPLOYS = "COPY index.deploys (ticker, max_supply, limit_per_mint, minted, height, txid, deployer) FROM STDIN"
-_COPY_BALANCES = "COPY index.balances (ticker, address, amount, height) FROM STDIN"
-_COPY_UNDO_DEPLOYS = "COPY index.undo_deploys (height, ticker_key, minted) FROM STDIN"
-_COPY_UNDO_BALANCES = "COPY index.undo_balances (height, ticker_key, address, amount, amount_height) FROM STDIN"
 
 
 def try_lock(connection: Connection) -> bool:
@@ -59,31 +52,6 @@ def set_tip(connection: Connection, height: int, undo_from: int) -> None:
     )
 
 
-def write_deploys(connection: Connection, deploys: Iterable[Deploy]) -> None:
-    """Fill the empty table of deploys."""
-    rows = (
-        (
-            deploy.ticker,
-            numeric(deploy.max_supply),
-            numeric(deploy.limit_per_mint),
-            numeric(deploy.minted),
-            deploy.height,
-            deploy.txid,
-            deploy.deployer,
-        )
-        for deploy in deploys
-    )
-    _copy(connection, _COPY_DEPLOYS, rows)
-
-
-def write_balances(
-    connection: Connection, balances: Mapping[BalanceKey, int], heights: Mapping[BalanceKey, int]
-) -> None:
-    """Fill the empty table of balances."""
-    rows = ((key.ticker, key.address, numeric(units), heights[key]) for key, units in balances.items())
-    _copy(connection, _COPY_BALANCES, rows)
-
-
 class UndoWriter:
     """Fills the empty tables of undo data, block by block; `flush` ends it."""
 
@@ -104,13 +72,6 @@ class UndoWriter:
 
     def flush(self) -> None:
         """Write what is still held."""
-        _copy(self._connection, _COPY_UNDO_DEPLOYS, self._deploys)
-        _copy(self._connection, _COPY_UNDO_BALANCES, self._balances)
+        insert_undo(self._connection, (self._deploys, self._balances))
         self._deploys.clear()
         self._balances.clear()
-
-
-def _copy(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)

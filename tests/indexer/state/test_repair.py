@@ -195,14 +195,18 @@ def test_undo_data_as_deep_as_the_window_is_there_after_a_repair(
     assert exported(url) == index_fresh(other, cluster.new_database(migrated_template))
 
 
-@pytest.mark.parametrize("stage", ["drop_outside", "clear_state", "write_deploys", "write_balances", "set_tip"])
+@pytest.mark.parametrize(
+    "stage",
+    ["store.rebuild.drop_outside", "store.rebuild.clear_state", "state.repair.insert_deploys"]
+    + ["state.repair.insert_balances", "store.rebuild.set_tip"],
+)
 def test_a_repair_that_fails_in_the_middle_leaves_the_database_as_it_was(
     copy: Callable[[], str], node: MemoryNode, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     url = copy()
     damage(url)
     before = everything(url)
-    monkeypatch.setattr(f"indexer.store.rebuild.{stage}", lambda *_: 1 / 0)
+    monkeypatch.setattr(f"indexer.{stage}", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         repair(url).run(None, node)
     assert everything(url) == before
