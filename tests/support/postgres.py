@@ -11,7 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import psycopg
 
@@ -30,6 +30,12 @@ class Cluster:
     directory: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    settings: ClassVar[dict[str, str]] = {
+        "fsync": "off",
+        "full_page_writes": "off",
+        "synchronous_commit": "off",
+        "max_connections": "60",
+    }
 
     @classmethod
     def create(cls) -> Self:
@@ -52,16 +58,8 @@ class Cluster:
         shutil.rmtree(self.directory)
 
     def start(self) -> None:
-        settings = {
-            "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
-            "max_connections": "60",
-        }
-        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        listening = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        flags = [part for name, value in (listening | self.settings).items() for part in ("-c", f"{name}={value}")]
         log = (self.directory / "log").open("ab")
         self.process = subprocess.Popen(
             [*unprivileged(), binary("postgres"), "-D", str(self.directory / "data"), *flags],

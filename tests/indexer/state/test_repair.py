@@ -197,8 +197,13 @@ def test_undo_data_as_deep_as_the_window_is_there_after_a_repair(
 
 @pytest.mark.parametrize(
     "stage",
-    ["store.rebuild.drop_outside", "store.rebuild.clear_state", "state.repair.insert_deploys"]
-    + ["state.repair.insert_balances", "store.rebuild.set_tip"],
+    [
+        "store.rebuild.drop_outside",
+        "store.rebuild.clear_state",
+        "state.repair.insert_deploys",
+        "state.repair.insert_balances",
+        "store.rebuild.set_tip",
+    ],
 )
 def test_a_repair_that_fails_in_the_middle_leaves_the_database_as_it_was(
     copy: Callable[[], str], node: MemoryNode, monkeypatch: pytest.MonkeyPatch, stage: str
