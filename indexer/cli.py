@@ -68,7 +68,8 @@ def sync(
 ) -> None:
     """Migrate the database, then index from any bitcoind-compatible node; a second one waits as hot standby.
 
-    Exit code 0: stopped or done; 1: gave up waiting; 2: a setting, the database or the node does not fit.
+    Exit code 0: stopped or done; 1: gave up waiting; 2: a setting, the database or the node does not fit;
+    3: the database is damaged.
 
     Examples: simplicity sync; simplicity sync --until tip; simplicity sync --until 895600
     """

@@ -11,7 +11,7 @@ import msgspec
 
 from indexer import log
 from indexer.bitcoin.block import BlockDecodeError, display
-from indexer.bitcoin.rpc import NodeUnavailableError
+from indexer.bitcoin.rpc import AnswerTooLargeError, NodeUnavailableError
 from indexer.bitcoin.source import ChainInfo, RpcBlockSource
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ MAX_BLOCK = 4_000_000  # consensus: a weight of 4 000 000, and each byte weighs 
 MAX_SPENT = 1 << 28  # consensus: 24 000 inputs of 41 bytes weighing 4 each, scripts of 10 000 bytes
 MAX_CHAIN_INFO = 1 << 20
 OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
+PROBES = 3  # a node that is starting cannot say at once whether it has REST
 
 
 class RestBlockSource:
@@ -38,6 +39,7 @@ class RestBlockSource:
         self._rpc = rpc
         self._plain = RpcBlockSource(rpc)
         self._has_rest: bool | None = None  # not known before the node was asked
+        self._probes = PROBES
         self._has_spent = True  # until the node says otherwise
 
     @property
@@ -67,8 +69,10 @@ class RestBlockSource:
                 logger.warning("node has no REST interface any more: going on by JSON-RPC", status=answer.status)
                 self._has_rest = False
         raw = self._plain.raw_block(block_hash)
-        # A node that answers here but not to REST has none that is of use: it is not asked for it again and again.
-        self._has_rest = bool(self._has_rest)
+        if self._has_rest is None:
+            # A node that answers here but not there may be starting, or have a REST interface that is of no use.
+            self._probes -= 1
+            self._has_rest = None if self._probes else False
         return raw
 
     def scripts(self, spends: Mapping[OutPoint, Place], block_hash: bytes) -> dict[OutPoint, bytes]:
@@ -89,6 +93,8 @@ class RestBlockSource:
         """Ask whether the node has REST; None where it cannot say now: it is down or starting."""
         try:
             answer = self._rpc.get("/rest/chaininfo.json", limit=MAX_CHAIN_INFO)
+        except AnswerTooLargeError:
+            return False
         except NodeUnavailableError:
             return None
         if answer.status >= SERVER_ERROR:

@@ -37,6 +37,10 @@ class NodeUnavailableError(NodeError):
     """The node cannot be reached, is warming up, or answered with something that is no JSON-RPC."""
 
 
+class AnswerTooLargeError(NodeUnavailableError):
+    """The node's answer is larger than anything that was asked for should be."""
+
+
 class NodeUnauthorizedError(NodeError):
     """The node refused the credentials."""
 
@@ -157,7 +161,7 @@ class RpcClient:
                 f"node at {self._shown} did not answer in time ({_kind(error)}); is it overloaded?"
             ) from error
         except TooLargeError as error:
-            raise NodeUnavailableError(
+            raise AnswerTooLargeError(
                 f"{self._shown} answered with more than {limit} bytes; is it a Bitcoin node?"
             ) from error
         except OSError as error:

@@ -14,6 +14,7 @@ OP_PUSHDATA2 = 0x4D
 OP_PUSHDATA4 = 0x4E
 OP_16 = 0x60
 RUNESTONE = b"\x6a\x5d"
+MAX_ADDRESSED = 42  # bytes: a longer script has no address
 
 _LENGTH_BYTES = {OP_PUSHDATA1: 1, OP_PUSHDATA2: 2, OP_PUSHDATA4: 4}
 
@@ -91,15 +92,19 @@ def first_push(script: bytes, position: int = 0) -> bytes | None:
     return push[0] if push else None
 
 
-@lru_cache(maxsize=65_536)
 def address_of(script: bytes, network: Network) -> str | None:
     """Return the address of an output script in the network's own form, None where it has none.
 
     P2PKH, P2SH, P2WPKH, P2WSH, P2TR and later witness versions have one; P2PK, bare multisig and the rest do not.
     """
+    return _address_of(script, network) if len(script) <= MAX_ADDRESSED else None
+
+
+@lru_cache(maxsize=65_536)
+def _address_of(script: bytes, network: Network) -> str | None:
     prefixes = _PREFIXES[network]
     size = len(script)
-    if 4 <= size <= 42 and script[1] == size - 2:
+    if size >= 4 and script[1] == size - 2:
         if script[0] == 0 and size in {22, 34}:
             return segwit(prefixes.segwit, 0, script[2:])
         if 0x51 <= script[0] <= OP_16:

@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from indexer import log
 from indexer.bitcoin.block import BlockDecodeError, OutPoint, decode_output_scripts, display, internal
-from indexer.bitcoin.rpc import NOT_FOUND, OUT_OF_RANGE, NodeUnavailableError, RpcClient, RpcError
+from indexer.bitcoin.rpc import (
+    NOT_FOUND,
+    OUT_OF_RANGE,
+    AnswerTooLargeError,
+    NodeUnavailableError,
+    RpcClient,
+    RpcError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+logger = log.get(__name__)
+
 Place = tuple[int, int]  # of an input: its transaction's index in the block, its own index in the transaction
 
-BATCH = 500  # calls a round trip: so many that they are few, so few that a slow disk answers in time
+BATCH = 500  # hashes a round trip: so many that they are few, so few that a slow disk answers in time
+BATCH_TRANSACTIONS = 100  # a round trip: each may have 400 kB, twice as much in hexadecimal
 HASH_SIZE = 32
 
 
@@ -127,6 +138,10 @@ class RpcBlockSource:
         if self._has_txindex:
             try:
                 return self._from_index(spends)
+            except AnswerTooLargeError:
+                logger.warning(
+                    "senders' transactions are too large: asking for their outputs", block=display(block_hash)
+                )
             except RpcError as error:
                 if error.code != NOT_FOUND:
                     raise
@@ -136,8 +151,8 @@ class RpcBlockSource:
     def _from_index(self, spends: Mapping[OutPoint, Place]) -> dict[OutPoint, bytes]:
         txids = list(dict.fromkeys(outpoint.txid for outpoint in spends))
         outputs: dict[bytes, tuple[bytes, ...]] = {}
-        for start in range(0, len(txids), BATCH):
-            some = txids[start : start + BATCH]
+        for start in range(0, len(txids), BATCH_TRANSACTIONS):
+            some = txids[start : start + BATCH_TRANSACTIONS]
             answers = self._rpc.batch("getrawtransaction", [(display(txid), False) for txid in some], type=bytes)
             outputs |= {txid: decode_output_scripts(raw) for txid, raw in zip(some, answers, strict=True)}
         if any(outpoint.vout >= len(outputs[outpoint.txid]) for outpoint in spends):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,14 +34,16 @@ class Check:
         self._start = start_height
         self._tip = tip
         self._digest = EMPTY
+        self._counts = array("I")  # of each block's operations
 
     def take(self, table: Table, lines: Iterable[bytes]) -> None:
-        """Consume all lines of a table. Of undo data nothing is known that it could be compared with."""
+        """Consume all lines of a table. Of undo data only the form is known: `state verify` recomputes it."""
         checks = {
             tables.BLOCKS: self._blocks,
             tables.OPERATIONS: self._operations,
             tables.DEPLOYS: self._deploys,
             tables.BALANCES: self._balances,
+            tables.UNDO_BALANCES: _undo_balances,
         }
         try:
             checks.get(table, _pass_over)(lines)
@@ -55,7 +58,8 @@ class Check:
     def _blocks(self, lines: Iterable[bytes]) -> None:
         height, previous, state_hash, digest = self._start - 1, None, EMPTY, EMPTY
         for line in lines:
-            at, block, before, _, _, events, state, summed = split(line)
+            at, block, before, _, count, events, state, summed = split(line)
+            self._counts.append(number(count))
             height, state_hash = height + 1, next_state_hash(state_hash, blob(events))
             if number(at) != height:
                 raise SnapshotError(f"blocks hold height {number(at)} where {height} should be")
@@ -71,10 +75,12 @@ class Check:
             raise SnapshotError(f"blocks end at height {height}, not in the tip of height {self._tip.height}")
 
     def _operations(self, lines: Iterable[bytes]) -> None:
-        state_hash, height = EMPTY, self._start
+        state_hash, height, total = EMPTY, self._start, 0
         for at, group in groupby(map(_operation, lines), key=lambda row: height_of(row[0])):
             rows = list(group)
-            if not height <= at <= self._tip.height or rows[-1][0] != first_op_id(at) + len(rows) - 1:
+            total += len(rows)
+            is_whole = rows[-1][0] == first_op_id(at) + len(rows) - 1
+            if not height <= at <= self._tip.height or not is_whole or len(rows) != self._counts[at - self._start]:
                 raise SnapshotError(f"operations of height {at} are not numbered as its block has them")
             for _ in range(height, at):
                 state_hash = next_state_hash(state_hash, _NO_EVENTS)
@@ -84,6 +90,8 @@ class Check:
             state_hash = next_state_hash(state_hash, _NO_EVENTS)
         if state_hash != self._tip.position.state_hash:
             raise SnapshotError(f"operations do not come to the state hash of height {self._tip.height}")
+        if total != sum(self._counts):
+            raise SnapshotError("blocks count other operations than there are")
 
     def _deploys(self, lines: Iterable[bytes]) -> None:
         rows = map(_deploy, lines)
@@ -105,6 +113,13 @@ def _given(value: T | None) -> T:
 def _pass_over(lines: Iterable[bytes]) -> None:
     for _ in lines:
         pass
+
+
+def _undo_balances(lines: Iterable[bytes]) -> None:
+    for line in lines:
+        height, _, _, amount, at = split(line)
+        if (amount == NULL) != (at == NULL) or (at != NULL and number(at) >= number(height)):
+            raise ValueError(f"what block {number(height)} changed was not so before it")
 
 
 def _operation(line: bytes) -> tuple[int, Applied]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import psycopg
 
-from indexer.bitcoin.rpc import NodeError
+from indexer.bitcoin.rpc import NodeError, NodeUnavailableError
 from indexer.protocol.hashing import EMPTY
 from indexer.state.replay import Replay, operations_of
 from indexer.state.tables import digest_of_tables
@@ -17,7 +17,7 @@ from indexer.store import rebuild
 from indexer.store.chain import claim
 from indexer.store.changes import insert_balances, insert_deploys
 from indexer.store.connection import StoreError, connect, translated
-from indexer.store.replayed import recorded
+from indexer.store.replayed import chain_row, recorded
 from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
 from indexer.sync.follower import Follower, Step, WrongNetworkError
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from indexer.progress import Progress
     from indexer.store.chain import Identity
     from indexer.store.connection import Connection
+
+
+MOVES = 5  # in a row, after which a node's chain is too unsteady to be followed here
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Repair:
 
         Raises StoreError while another process holds the writer's lock.
         """
-        plan, deleted = self._mend(from_height)
+        plan, deleted = self._mend(from_height, follow)
         if deleted is None:
             return Outcome(plan)
         problem = "" if follow is None or plan.good >= plan.stood else self._follow(follow, plan.stood)
@@ -117,7 +120,7 @@ class Repair:
     def _verify(self) -> Report:
         return verify(self.database_url, self.identity, self.progress, self.source)
 
-    def _mend(self, from_height: int | None) -> tuple[Plan, Deleted | None]:
+    def _mend(self, from_height: int | None, follow: BlockSource | None) -> tuple[Plan, Deleted | None]:
         connection = connect(self.database_url)
         try:
             with translated():
@@ -127,6 +130,8 @@ class Repair:
                 with connection.transaction():
                     rebuild.hold_chain(connection)
                     plan = Plan.of(examine(connection, self.identity, self.progress, self.source), from_height)
+                    if follow is not None and plan.good < plan.stood:
+                        self._require_blocks(follow, plan)
                     return plan, self._rebuild(connection, plan.good) if plan.is_needed else None
         finally:
             # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
@@ -134,8 +139,23 @@ class Repair:
                 connection.execute("SELECT pg_advisory_unlock_all()")
             connection.close()
 
+    def _require_blocks(self, follow: BlockSource, plan: Plan) -> None:
+        """Make sure that the node can give back what is about to be deleted: it may be down, pruned or another's."""
+        tip = follow.tip()
+        if tip.chain != self.identity.network or tip.height < plan.stood:
+            raise NodeUnavailableError(
+                f"node follows {tip.chain} up to block {tip.height}, the index {self.identity.network} up to "
+                f"{plan.stood}: nothing was changed; give it time, or repair with --no-replay and sync later"
+            )
+        follow.raw_block(follow.hashes(plan.good + 1, 1)[0])
+
     def _rebuild(self, connection: Connection, height: int) -> Deleted:
         start = self.identity.start_height
+        if chain_row(connection) is None and rebuild.first_block(connection) not in {None, start}:
+            raise StoreError(
+                f"index.chain has no row and the blocks begin at {rebuild.first_block(connection)}, not at "
+                f"START_BLOCK_HEIGHT={start}: set it right, or everything below it would be deleted"
+            )
         claim(connection, self.identity)
         deleted = Deleted(*rebuild.drop_outside(connection, start, height))
         undo_from = max(start, height - self.undo_window + 1)
@@ -169,10 +189,14 @@ class Repair:
         if writer is None:
             return "a sync has taken over, and indexes the rest"
         follower = Follower(source, writer, rules_of(self.identity))
+        moved = 0
         try:
             with self.progress("indexing anew", height) as advance:
-                while follower.height < height and follower.step(to_height=height) is not Step.AT_TIP:
+                while follower.height < height and (step := follower.step(to_height=height)) is not Step.AT_TIP:
                     advance(follower.height)
+                    moved = moved + 1 if step is Step.NODE_MOVED else 0
+                    if moved > MOVES:
+                        return f"node's chain moves; simplicity sync goes on from block {follower.height}"
         except (NodeError, WrongNetworkError, UndoMissingError, StaleWriterError) as error:
             return f"{error}; once that is mended, simplicity sync goes on from block {follower.height}"
         finally:

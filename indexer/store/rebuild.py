@@ -26,6 +26,12 @@ def hold_chain(connection: Connection) -> None:
     connection.execute("SELECT FROM index.chain FOR UPDATE")
 
 
+def first_block(connection: Connection) -> int | None:
+    """Return the height of the lowest block that has a row."""
+    row = connection.execute("SELECT min(height) FROM index.blocks").fetchone()
+    return None if row is None else row[0]
+
+
 def drop_outside(connection: Connection, first: int, last: int) -> tuple[int, int]:
     """Delete the blocks and operations of all heights but `first` to `last`; return how many of each."""
     blocks = connection.execute("DELETE FROM index.blocks WHERE height < %s OR height > %s", (first, last)).rowcount

@@ -22,8 +22,9 @@ WORKING_SET_ROWS = 200_000  # about 100 MB
 
 # Each statement of the writer touches a few rows of large tables by their keys. Left to its statistics, which lag
 # behind while a table grows from nothing, the planner now and then reads a whole table instead: cost that grows with
-# history.
-_PLANS = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+# history. The price that it puts on a forbidden plan (there is no other way to the one row of index.chain) would have
+# PostgreSQL up to 17 compile that statement anew each time, which takes longer than a block.
+_PLANS = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off"
 
 _READ_DEPLOYS = """
     SELECT d.ticker, d.max_supply, d.limit_per_mint, d.minted, d.height, d.txid, d.deployer
@@ -194,7 +195,11 @@ class Writer:
             return []
         wanted = (ticker_keys(key.ticker for key in keys), ",".join(key.address for key in keys))
         rows = self._connection.execute(_READ_BALANCES, wanted).fetchall()
-        return [(BalanceKey(ticker, address), units, height) for ticker, address, units, height in rows]
+        one: dict[str, str] = {}  # copy of a ticker for all its balances: it may have kilobytes
+        return [
+            (BalanceKey(one.setdefault(ticker, ticker), address), units, height)
+            for ticker, address, units, height in rows
+        ]
 
     def _forget(self) -> None:
         self._working_set.clear()

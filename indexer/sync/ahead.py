@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Wanted = Iterator[tuple[int, bytes]]  # heights and hashes
 
-DEPTH = 64  # blocks that are ahead at most: what is prepared while a full transaction commits
+DEPTH = 32  # blocks that are ahead at most: what is prepared while a full transaction commits
 OPERATIONS = 20_000  # that are ahead, about: blocks full of operations must not fill the memory
 
 
@@ -80,15 +80,24 @@ class InProcesses:
         except BrokenProcessPool as error:
             self.close()
             raise WorkersLostError("a process that prepares blocks died; starting anew") from error
+        except OSError as error:
+            self.close()
+            raise WorkersLostError(f"a process to prepare blocks cannot be started ({error.strerror})") from error
         finally:
             for future in pending:
                 future.cancel()
 
     def close(self) -> None:
-        """End the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        """End the processes, also those that wait for a node: they hold nothing that would be lost."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        workers = list(pool._processes.values())  # noqa: SLF001 - public from Python 3.14 on, as terminate_workers
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
 
     def _submit(self, height: int, block_hash: bytes) -> Future[Prepared]:
         if self._pool is None:

@@ -33,6 +33,7 @@ logger = log.get(__name__)
 BATCH_BLOCKS = 500
 BATCH_OPERATIONS = 2_000
 BATCH_SECONDS = 1.0
+LOOK_SECONDS = 10.0  # at least so often the node's tip is looked at
 HASHES = 500  # asked for at once
 FAR_BEHIND = 100  # blocks, from which on other processes are worth their start
 FORK_SEARCH = 16  # blocks compared at first; four times as many each time that the fork lies deeper
@@ -69,6 +70,7 @@ class Follower:
         self._ahead = ahead or self._in_turn
         self._blocks: Iterator[Prepared] | None = None
         self._node: NodeTip | None = None
+        self._looked = 0.0
         self._noted: int | None = None
         self._undone = 0
 
@@ -86,8 +88,8 @@ class Follower:
         """
         height = self._writer.tip.height
         node = self._node
-        # While catching up, the node's tip of some blocks ago is good enough; at the tip it is asked for each time.
-        if node is None or height >= node.height:
+        # While catching up, the node's tip of a moment ago is good enough; at the tip it is asked for each time.
+        if node is None or height >= node.height or time.monotonic() - self._looked > LOOK_SECONDS:
             node = self._look()
         if height >= node.height:
             self._ahead.close()
@@ -120,6 +122,7 @@ class Follower:
                 "correct BITCOIN_NETWORK or BITCOIN_RPC_URL"
             )
         self._node = node
+        self._looked = time.monotonic()
         metrics.NODE_HEIGHT.set(node.height)
         metrics.TIP_HEIGHT.set(self._writer.tip.height)
         return node

@@ -32,6 +32,9 @@ COMMIT_BLOCKS = Histogram(
 REORGS = Counter("simplicity_reorgs_total", "Reorganisations of the chain that were followed")
 BLOCKS_UNDONE = Counter("simplicity_blocks_undone_total", "Blocks taken back by reorganisations")
 LAST_REORG_DEPTH = Gauge("simplicity_last_reorg_depth", "Blocks taken back by the last reorganisation")
+REORG_TOO_DEEP = Gauge(
+    "simplicity_reorg_too_deep", "1 while the node's chain left the indexed one below what can be taken back"
+)
 NODE_FAILURES = Counter("simplicity_node_failures_total", "Times that the node gave no usable answer")
 DATABASE_FAILURES = Counter("simplicity_database_failures_total", "Times that the database was lost or refused")
 ROLE = Enum("simplicity_sync_role", "Does this process write or stand by", states=["starting", "standby", "writer"])

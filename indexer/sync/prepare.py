@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from indexer.bitcoin.block import Block, BlockDecodeError, OutPoint, decode, display
 from indexer.bitcoin.rpc import NodeError
-from indexer.bitcoin.script import OP_RETURN
+from indexer.bitcoin.script import MAX_ADDRESSED, OP_RETURN
 from indexer.protocol.parse import bind, parse
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Preparer:
             tx = candidate.tx
             for vout, script in enumerate(tx.outputs):
                 if script and script[0] != OP_RETURN:
-                    self._remembered[OutPoint(tx.txid, vout)] = script
+                    # One that is too long for an address has none, as the empty one: its kilobytes need not be kept.
+                    self._remembered[OutPoint(tx.txid, vout)] = script if len(script) <= MAX_ADDRESSED else b""
         for outpoint in list(islice(self._remembered, max(len(self._remembered) - REMEMBERED_OUTPUTS, 0))):
             del self._remembered[outpoint]
 

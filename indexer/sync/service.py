@@ -9,6 +9,8 @@ from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from indexer import log
 from indexer.bitcoin.rest import block_source
 from indexer.bitcoin.rpc import NodeError, NodeUnauthorizedError, RpcClient
@@ -16,7 +18,7 @@ from indexer.protocol.rules import Rules
 from indexer.settings import shown
 from indexer.store import schema
 from indexer.store.chain import Identity
-from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8
+from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8, translated
 from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
 from indexer.sync import metrics
 from indexer.sync.ahead import InProcesses, WorkersLostError
@@ -50,6 +52,7 @@ class Exit(IntEnum):
     DONE = 0
     GAVE_UP = 1
     MISCONFIGURED = 2
+    DAMAGED = 3
 
 
 class _GaveUpError(Exception):
@@ -97,6 +100,7 @@ class Service:
     until: Until | None = None
     _fault: _Fault = field(default_factory=_Fault)
     _met_node: bool = False
+    _moved: int = 0
 
     def run(self) -> Exit:
         """Follow the chain until stopped or done."""
@@ -108,6 +112,11 @@ class Service:
         except (StoreError, WrongNetworkError, NodeUnauthorizedError) as error:
             logger.error("stopped", reason=str(error))  # noqa: TRY400 - the line says all; a trace would bury it
             return Exit.MISCONFIGURED
+        except psycopg.Error as error:
+            # What may pass was translated: these are rows that contradict one another.
+            reason = f"database refused what follows from its own rows ({error.diag.message_primary or error})"
+            logger.error("stopped", reason=f"{reason}; look with: simplicity state verify")  # noqa: TRY400 - as above
+            return Exit.DAMAGED
         except _GaveUpError as error:
             logger.error("gave up", reason=str(error))  # noqa: TRY400 - as above
             return Exit.GAVE_UP
@@ -132,7 +141,8 @@ class Service:
         # Asked first, since what is wrong with a connection is said better here than through the migrations.
         connection = connect(url)
         try:
-            require_utf8(connection)
+            with translated():
+                require_utf8(connection)
         finally:
             connection.close()
         schema.migrate(url, reader_role=self.settings.DATABASE_READER_ROLE)
@@ -186,9 +196,18 @@ class Service:
                 raise
             if isinstance(error, NodeError):
                 metrics.NODE_FAILURES.inc()
+            metrics.REORG_TOO_DEEP.set(isinstance(error, UndoMissingError))
             self._wait(str(error))
             return None
         self._met_node = True
+        metrics.REORG_TOO_DEEP.set(0)
+        if step is Step.NODE_MOVED:
+            self._moved += 1
+            # Once is a chain that moves; more is a node that says one thing of its tip and another of its blocks.
+            if self._moved > 1:
+                self._wait("node has no block where it says that its chain goes on; looking again")
+            return step
+        self._moved = 0
         self._fault.clear()
         return step
 

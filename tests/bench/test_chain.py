@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import pbk  # type: ignore[import-untyped]  # the binding ships no types
 import pytest
 
-from indexer.bitcoin.block import decode
 from indexer.bitcoin.source import NodeTip
 from indexer.sync.prepare import Preparer
 from tests.bench import chain as making
@@ -14,6 +13,7 @@ from tests.bench.files import BLOCKS, FACTS, LEAD, START_HEIGHT, facts
 from tests.bench.opening import RULES
 from tests.bench.source import FileBlockSource
 from tests.bench.stages import Ledger
+from tests.support.ours import outputs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +67,7 @@ def test_a_chain_for_mainnets_size_has_its_size_and_runestones(tmp_path: Path) -
     source = FileBlockSource(chain("mainnet", 1, 2, cache=tmp_path))
     raw = source.raw_block(source.tip().hash)
     assert 1_300_000 < len(raw) < 1_700_000
-    stones = [tx for tx in decode(raw).candidates if any(script.startswith(b"\x6a\x5d") for script in tx.outputs)]
-    assert len(stones) == 150
+    assert sum(script.startswith(b"\x6a\x5d") for script in outputs_of(raw).values()) == 150
 
 
 def test_what_is_interrupted_leaves_no_chain_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,8 @@ class Faulty(MemoryNode):
         if block_hash == hash_of(self.blocks[2]):
             if self._fault == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self._fault == "hangs":
+                signal.pause()
             raise RpcError("getblock", -1, "Block not available (pruned data)")
         return super().raw_block(block_hash)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from indexer.bitcoin.block import BlockDecodeError, OutPoint
-from indexer.bitcoin.rpc import NodeUnauthorizedError, NodeUnavailableError, RpcClient, RpcError
-from indexer.bitcoin.source import BATCH, RpcBlockSource
+from indexer.bitcoin.rpc import AnswerTooLargeError, NodeUnauthorizedError, NodeUnavailableError, RpcClient, RpcError
+from indexer.bitcoin.source import BATCH_TRANSACTIONS, RpcBlockSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,10 +105,10 @@ def test_a_batch_that_is_not_answered_whole_is_no_answer(client: RpcClient) -> N
 
 
 def test_thousands_of_senders_are_asked_in_bounded_batches(client: RpcClient) -> None:
-    outpoints = [OutPoint(number.to_bytes(32, "little"), 0) for number in range(BATCH + 1)]
+    outpoints = [OutPoint(number.to_bytes(32, "little"), 0) for number in range(BATCH_TRANSACTIONS + 1)]
     found = RpcBlockSource(client).scripts(dict.fromkeys(outpoints, (1, 0)), bytes(32))
     assert found == dict.fromkeys(outpoints, b"\x51")
-    assert [len(json.loads(body)) for _, body in _Fake.seen] == [BATCH, 1]
+    assert [len(json.loads(body)) for _, body in _Fake.seen] == [BATCH_TRANSACTIONS, 1]
 
 
 def test_a_spent_output_that_its_transaction_does_not_have_is_a_corrupt_answer(client: RpcClient) -> None:
@@ -163,3 +163,20 @@ def test_a_node_without_a_password_is_asked_without_one(node: str) -> None:
     client.call("getbestblockhash", type=str)
     client.close()
     assert _Fake.seen[0][0] is None
+
+
+def test_senders_whose_transactions_are_too_large_for_an_answer_come_from_the_blocks_undo_data(
+    client: RpcClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The scenario: someone spends outputs of hundreds of transactions of 400 kB; sync must not stop for ever.
+    asked = []
+
+    def batch(method: str, *_: object, **__: object) -> list[bytes]:
+        asked.append(method)
+        raise AnswerTooLargeError("answered with more than was asked for")
+
+    undo = b'{"result": {"tx": [{"vin": [{"txid": "' + b"00" * 32 + b'", "vout": 0, "prevout": '
+    _Fake.answer = undo + b'{"scriptPubKey": {"hex": "51"}}}]}]}, "error": null, "id": 0}'
+    monkeypatch.setattr(client, "batch", batch)
+    assert RpcBlockSource(client).scripts({OutPoint(bytes(32), 0): (0, 0)}, bytes(32)) == {OutPoint(bytes(32), 0): b"Q"}
+    assert asked == ["getrawtransaction"]

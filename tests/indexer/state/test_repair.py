@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexer.bitcoin.rpc import NodeUnavailableError
+from indexer.bitcoin.source import NodeTip
 from indexer.progress import quiet
 from indexer.protocol.hashing import EMPTY
 from indexer.state.repair import Repair
@@ -159,8 +160,15 @@ def test_without_the_node_the_index_is_sound_and_shorter(
 
 
 class _Away(MemoryNode):
-    def raw_block(self, block_hash: bytes) -> bytes:  # noqa: ARG002 - the base class fixes the signature
-        raise NodeUnavailableError("node cannot be reached; start it")
+    """A node that hands out so many blocks and then no more."""
+
+    left = 0
+
+    def raw_block(self, block_hash: bytes) -> bytes:
+        if not self.left:
+            raise NodeUnavailableError("node cannot be reached; start it")
+        self.left -= 1
+        return super().raw_block(block_hash)
 
 
 def test_a_node_that_fails_leaves_a_sound_index_and_says_what_to_do(
@@ -168,7 +176,9 @@ def test_a_node_that_fails_leaves_a_sound_index_and_says_what_to_do(
 ) -> None:
     url = copy()
     damage(url)
-    outcome = repair(url).run(None, _Away(chain.blocks))
+    away = _Away(chain.blocks)
+    away.left = 1
+    outcome = repair(url).run(None, away)
     assert not outcome.is_well
     assert outcome.problem == (
         "node cannot be reached; start it; once that is mended, simplicity sync goes on from block 19"
@@ -176,6 +186,23 @@ def test_a_node_that_fails_leaves_a_sound_index_and_says_what_to_do(
     assert outcome.after is not None
     assert outcome.after.is_consistent
     assert outcome.after.height == 19
+
+
+@pytest.mark.parametrize("kind", ["is away", "is shorter", "has another network"])
+def test_nothing_is_deleted_that_the_node_cannot_give_back(
+    copy: Callable[[], str], chain: OfflineChain, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    url = copy()
+    damage(url)
+    before = everything(url)
+    node = _Away(chain.blocks if kind == "is away" else chain.blocks[:20])
+    node.left = 0 if kind == "is away" else 100
+    if kind == "has another network":
+        node.switch_to(chain.blocks)
+        monkeypatch.setattr(node, "tip", lambda: NodeTip("signet", 900, bytes(32)))
+    with pytest.raises(NodeUnavailableError, match=r"cannot be reached|nothing was changed; give it time"):
+        repair(url).run(None, node)
+    assert everything(url) == before
 
 
 def test_undo_data_as_deep_as_the_window_is_there_after_a_repair(

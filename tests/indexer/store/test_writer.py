@@ -239,3 +239,10 @@ def test_amounts_of_38_digits_come_back_exactly(cluster: Cluster) -> None:
         negative = connection.execute("SELECT (-0.00000001)::numeric(38, 8)").fetchone()
     assert row == (10**38 - 1,)
     assert negative == (-1,)
+
+
+def test_no_statement_of_the_writer_is_compiled_anew_each_time(database_url: str) -> None:
+    # The scenario: PostgreSQL up to 17 compiles statements by their price, and a forbidden plan has an absurd one.
+    writer = open_writer(database_url)
+    assert writer._connection.execute("SHOW jit").fetchone() == ("off",)  # noqa: SLF001 - the session's own setting
+    writer.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,24 @@ def test_what_the_node_answers_in_another_process_is_said_in_this_one() -> None:
     with pytest.raises(NodeUnavailableError, match=r"error -1: Block not available \(pruned data\)"):
         next(blocks)
     ahead.close()
+
+
+def test_processes_that_wait_for_a_node_end_within_5_seconds() -> None:
+    ahead = InProcesses(partial(faulty_preparer, BLOCKS, "hangs"), 2)
+    blocks = ahead.prepare(wanted())
+    assert next(blocks).height == 1
+    started = time.monotonic()
+    ahead.close()
+    assert time.monotonic() - started < 5
+
+
+def test_a_machine_that_starts_no_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("indexer.sync.ahead.ProcessPoolExecutor", refuse)
+    with pytest.raises(WorkersLostError, match=r"cannot be started \(Resource temporarily unavailable\)"):
+        list(InProcesses(partial(preparer, BLOCKS), 1).prepare(wanted()))
 
 
 def test_when_sync_is_killed_its_other_processes_end_within_10_seconds() -> None:
