@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 
@@ -28,6 +28,7 @@ Place = tuple[int, int]  # of an input: its transaction's index in the block, it
 BATCH = 500  # hashes a round trip: so many that they are few, so few that a slow disk answers in time
 BATCH_TRANSACTIONS = 100  # a round trip: each may have 400 kB, twice as much in hexadecimal
 HASH_SIZE = 32
+HIGHEST_BLOCK = 2**31 - 1  # what the database holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class ChainInfo(msgspec.Struct):
     """What `getblockchaininfo` and /rest/chaininfo.json answer, as far as it is read."""
 
     chain: str
-    blocks: int
+    blocks: Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_BLOCK)]
     bestblockhash: str
 
 

@@ -7,9 +7,10 @@ from functools import lru_cache
 
 DECIMALS = 8
 UNIT = 10**DECIMALS
-LIMIT = 10**30 * UNIT  # amounts are below this
+DIGITS = 30  # before the point: amounts are below 10³⁰
 
-_AMOUNT = re.compile(rf"([0-9]+)(?:\.([0-9]{{1,{DECIMALS}}}))?", re.ASCII)
+# The length is bounded here, before Python reads a number: how long a one it takes is a setting of its environment.
+_AMOUNT = re.compile(rf"0*([0-9]{{1,{DIGITS}}})(?:\.([0-9]{{1,{DECIMALS}}}))?", re.ASCII)
 
 
 def parse_amount(value: object) -> int | None:
@@ -20,8 +21,8 @@ def parse_amount(value: object) -> int | None:
     if match is None:
         return None
     whole, fraction = match.groups(default="")
-    units = int(whole) * UNIT + int(fraction.ljust(DECIMALS, "0"))
-    return units if units < LIMIT else None
+    units: int = int(whole) * UNIT + int(fraction.ljust(DECIMALS, "0"))
+    return units
 
 
 @lru_cache(maxsize=16_384)  # an amount is written several times: row, event, digest, balance

@@ -73,7 +73,8 @@ def _read_object(payload: bytes) -> dict[str, Any] | None:
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         return None
     try:
-        value = json.loads(text)
+        # No rule reads a number, and how long an integer Python takes is a setting of its environment.
+        value = json.loads(text, parse_int=float)
     except json.JSONDecodeError:
         return None
     if not isinstance(value, dict):

@@ -31,7 +31,7 @@ class Sizes:
 
     blocks: int = 5_000
     rpc_blocks: int = 600
-    mainnet_blocks: int = 40
+    mainnet_blocks: int = 150
     tip_blocks: int = 40
     undo_depth: int = 100
     rounds: int = 3

@@ -46,7 +46,7 @@ class Stage(StrEnum):
 def index(  # noqa: PLR0917 - one parameter an option
     blocks: Annotated[int, typer.Option(min=20, help="Blocks of 200 transactions and 50 operations.")] = 5_000,
     rpc_blocks: Annotated[int, typer.Option(min=20, help="As many of them by JSON-RPC and REST.")] = 600,
-    mainnet_blocks: Annotated[int, typer.Option(min=2, help="Blocks of 1.5 MB and 3 000 transactions.")] = 40,
+    mainnet_blocks: Annotated[int, typer.Option(min=2, help="Blocks of 1.5 MB and 3 000 transactions.")] = 150,
     tip_blocks: Annotated[int, typer.Option(min=2, help="Blocks of 4 000 transactions at the tip.")] = 40,
     workers: Annotated[int, typer.Option(min=-1, help="Processes that prepare blocks; default: as sync.")] = -1,
     only: Annotated[list[Stage] | None, typer.Option(help="Only these stages (repeatable).")] = None,
