@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from indexer.sync.ahead import DEPTH
 from tests.bench import report
 from tests.bench.cluster import Counters
 from tests.bench.files import START_HEIGHT
@@ -88,7 +89,7 @@ def test_the_table_names_settings_figures_targets_and_indexes() -> None:
 def test_tenths_leave_out_the_first_step_and_what_was_prepared_before_the_end() -> None:
     height = START_HEIGHT + 4_999
     first = START_HEIGHT + 39
-    assert edges(first, height) == (first + 500, height - 628, height - 128, height)
+    assert edges(first, height) == (first + 500, height - 500 - 2 * DEPTH, height - 2 * DEPTH, height)
     marks = [
         Mark(at, 0.0, 2.0 * at, 3.0 * at, Counters(statements=at, transactions=0, cpu=at / 2))
         for at in (START_HEIGHT - 1, first, first + 520, height - 600, height - 100, height)
