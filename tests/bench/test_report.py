@@ -92,7 +92,7 @@ def test_tenths_leave_out_the_first_step_and_what_was_prepared_before_the_end() 
     assert edges(first, height) == (first + 500, height - 500 - 2 * DEPTH, height - 2 * DEPTH, height)
     marks = [
         Mark(at, 0.0, 2.0 * at, 3.0 * at, Counters(statements=at, transactions=0, cpu=at / 2))
-        for at in (START_HEIGHT - 1, first, first + 520, height - 600, height - 100, height)
+        for at in (START_HEIGHT - 1, first, first + 520, height - 472 - 2 * DEPTH, height + 28 - 2 * DEPTH, height)
     ]
     cost = {"blocks": 520, "cpu": 3.0, "main_cpu": 2.0, "server_cpu": 0.5, "statements": 1.0}
     assert windows(marks, height) == {"first_tenth": cost, "last_tenth": cost | {"blocks": 500}}
