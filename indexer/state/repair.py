@@ -142,12 +142,13 @@ class Repair:
     def _require_blocks(self, follow: BlockSource, plan: Plan) -> None:
         """Make sure that the node can give back what is about to be deleted: it may be down, pruned or another's."""
         tip = follow.tip()
-        if tip.chain != self.identity.network or tip.height < plan.stood:
+        if tip.chain != self.identity.network or tip.height < plan.good:
             raise NodeUnavailableError(
-                f"node follows {tip.chain} up to block {tip.height}, the index {self.identity.network} up to "
-                f"{plan.stood}: nothing was changed; give it time, or repair with --no-replay and sync later"
+                f"node follows {tip.chain} up to block {tip.height}, the index is good on {self.identity.network} up "
+                f"to {plan.good}: nothing was changed; give it time, or repair with --no-replay and sync later"
             )
-        follow.raw_block(follow.hashes(plan.good + 1, 1)[0])
+        for block_hash in follow.hashes(plan.good + 1, 1):
+            follow.raw_block(block_hash)
 
     def _rebuild(self, connection: Connection, height: int) -> Deleted:
         start = self.identity.start_height

@@ -195,7 +195,7 @@ def test_nothing_is_deleted_that_the_node_cannot_give_back(
     url = copy()
     damage(url)
     before = everything(url)
-    node = _Away(chain.blocks if kind == "is away" else chain.blocks[:20])
+    node = _Away(chain.blocks if kind == "is away" else chain.blocks[:10])
     node.left = 0 if kind == "is away" else 100
     if kind == "has another network":
         node.switch_to(chain.blocks)
