@@ -84,15 +84,12 @@ class Writer:
                 return None
             return cls(connection, identity, undo_window=undo_window, working_set=working_set)
         except BaseException:
-            connection.close()
+            _give_up(connection)
             raise
 
     def close(self) -> None:
         """Give up the lock and the connection."""
-        # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
-        with suppress(psycopg.Error):
-            self._connection.execute("SELECT pg_advisory_unlock_all()")
-        self._connection.close()
+        _give_up(self._connection)
 
     def load(self, tickers: Collection[str], keys: Collection[BalanceKey]) -> State:
         """Return the state, in which at least the deploys and balances asked for are as the database has them.
@@ -204,3 +201,10 @@ class Writer:
     def _forget(self) -> None:
         self._working_set.clear()
         self._added = []
+
+
+def _give_up(connection: Connection) -> None:
+    # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
+    with suppress(psycopg.Error):
+        connection.execute("SELECT pg_advisory_unlock_all()")
+    connection.close()
