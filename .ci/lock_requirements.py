@@ -20,6 +20,7 @@ LOCKS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("uv.txt", ("requirements/uv.in",), None),
     ("indexer.txt", ("pyproject.toml", BUILD, "--extra", "indexer"), None),
     ("local.txt", ("pyproject.toml", BUILD, "--extra", "indexer", "--extra", "local"), "indexer.txt"),
+    ("client.txt", ("requirements/client.in",), None),
     ("dev.txt", ("pyproject.toml", BUILD, "--all-extras", "--group", "dev"), "local.txt"),
 )
 

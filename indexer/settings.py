@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from indexer.bitcoin.script import Network
 
@@ -19,6 +22,9 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 UNIVERSAL_BRC20_START = 895_534  # mainnet, as the public reference has it
 HIGHEST_BLOCK = 2**31 - 1  # what the database's integer holds
 HIGHEST_PORT = 65_535
+
+LIMITED = ("read", "bulk", "stream", "auth", "other")  # classes of routes that have limits
+_LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 
 _DATABASE_FORM = "must look like postgresql://user:password@host:5432/database"
 
@@ -59,6 +65,44 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    url = urlsplit(value.get_secret_value())
+    if url.scheme not in {"redis", "rediss", "unix"} or not (url.hostname or url.path):
+        raise ValueError("must look like redis://user:password@host:6379/0")
+    return value
+
+
+def _collector_url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ValueError("must look like http://collector:4318")
+    return value
+
+
+def _networks(value: object) -> object:
+    """Read networks as operators write them in an env file: separated by spaces or commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(ip_network(part) for part in value.replace(",", " ").split())
+
+
+def _limits(value: object) -> object:
+    """Read `class=N/period` pairs; a class that is left out has no limit."""
+    if not isinstance(value, str):
+        return value
+    return _pairs(value)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    found = {}
+    for part in text.split():
+        name, _, limit = part.partition("=")
+        if name not in LIMITED or not _LIMIT.fullmatch(limit):
+            raise ValueError(f"{part!r}: must look like read=600/minute, of the classes {', '.join(LIMITED)}")
+        found[name] = limit
+    return found
+
+
 def _in_capitals(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -68,6 +112,8 @@ def _workers(cores: int) -> int:
     return max(1, min(4, cores - 1))
 
 
+Limits = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_limits)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 Port = Annotated[int, Field(ge=0, le=HIGHEST_PORT)]
 Height = Annotated[int, Field(ge=0, le=HIGHEST_BLOCK)]
 
@@ -78,10 +124,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, case_sensitive=True)
 
     DATABASE_URL: Annotated[SecretStr, AfterValidator(_database_url)]
+    DATABASE_REPLICA_URL: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
+    REPLICA_MAX_LAG: Annotated[int, Field(ge=0, le=1000)] = 0  # blocks behind the primary at which a replica is read
     DATABASE_READER_ROLE: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] | None = None
     DB_POOL_SIZE: Annotated[int, Field(ge=1, le=200)] = 5
-    QUERY_TIMEOUT: Annotated[int, Field(ge=1, le=3600)] = 30  # seconds
-    REDIS_URL: SecretStr | None = None  # read by the cache, which comes with it
+    DB_POOL_RECYCLE: Annotated[int, Field(ge=10, le=86_400)] = 1800  # seconds after which a connection is replaced
+    DB_BULK_POOL_SIZE: Annotated[int, Field(ge=1, le=50)] = 2  # connections for /all, which may read long
+    QUERY_TIMEOUT: Annotated[int, Field(ge=1, le=3600)] = 5  # seconds
+    BULK_QUERY_TIMEOUT: Annotated[int, Field(ge=1, le=3600)] = 30  # seconds
+    REDIS_URL: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
 
     BITCOIN_NETWORK: Network = Network.MAIN
     BITCOIN_RPC_URL: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8332"
@@ -109,6 +160,33 @@ class Settings(BaseSettings):
 
     API_HOST: str = "127.0.0.1"
     API_PORT: Port = 8083
+    API_PUBLIC_READS: bool = True  # false: reads need a key or token
+    # Who may name the client's address in X-Forwarded-For: the balancer, nobody else.
+    API_TRUSTED_PROXIES: Networks = ()
+    # Who reads /metrics and /health/detailed without a token, besides operators.
+    API_INTERNAL_NETWORKS: Networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    API_RATE_LIMITS: Limits = _pairs("read=600/minute bulk=12/minute stream=30/minute auth=30/minute other=60/minute")
+    API_KEY_RATE_LIMITS: Limits = _pairs(
+        "read=6000/minute bulk=60/minute stream=60/minute auth=60/minute other=60/minute"
+    )
+    API_CACHE_BYTES: Annotated[int, Field(ge=0, le=2**34)] = 64 * 2**20
+    API_CACHE_TTL: Annotated[int, Field(ge=1, le=3600)] = 60  # seconds; a new block ends it earlier
+    API_STALE_SECONDS: Annotated[int, Field(ge=0, le=86_400)] = (
+        300  # how old an answer may be while the database is down
+    )
+    API_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 1.0  # seconds between looks at the tip where LISTEN fails
+    API_MAX_STREAMS: Annotated[int, Field(ge=0, le=100_000)] = 1_000  # open event streams a process
+    # How long a process that was told to stop still serves while it says that it is not ready; the balancer's checks
+    # have to notice in that time.
+    API_DRAIN_SECONDS: Annotated[float, Field(ge=0, le=300)] = 5.0
+
+    AUTH_PEPPER: Annotated[SecretStr, Field(min_length=32)] | None = None  # without it no key is accepted
+    AUTH_KEY_RING: Path | None = None  # `simplicity auth ring create` makes it; without it there are no tokens
+    AUTH_TOKEN_SECONDS: Annotated[int, Field(ge=10, le=86_400)] = 900
+
+    # The names of the OpenTelemetry specification; without an endpoint nothing is traced.
+    OTEL_EXPORTER_OTLP_ENDPOINT: Annotated[str, AfterValidator(_collector_url)] | None = None
+    OTEL_TRACES_SAMPLER_ARG: Annotated[float, Field(ge=0, le=1)] = 0.01  # share of requests that are traced
     LOG_LEVEL: Annotated[LogLevel, BeforeValidator(_in_capitals)] = "INFO"
 
     @model_validator(mode="after")
