@@ -91,11 +91,17 @@ def sync(
     raise typer.Exit(Service(settings, stop, target).run())
 
 
-def api(*, env_file: EnvFile = None) -> None:
-    """Serve the read API on API_HOST:API_PORT.
+api_app = typer.Typer(invoke_without_command=True, help="Serve the read API, or switch its maintenance mode.")
 
-    Example: API_PORT=8083 simplicity api
+
+@api_app.callback()
+def api(context: typer.Context, *, env_file: EnvFile = None) -> None:
+    """Serve the read API on API_HOST:API_PORT; SIGTERM drains for API_DRAIN_SECONDS, a second one ends that.
+
+    Examples: simplicity api; simplicity api maintenance on --message "back at 10:00 UTC"
     """
+    if context.invoked_subcommand is not None:
+        return
     from indexer.api.server import listen, serve  # noqa: PLC0415 - FastAPI is not needed for --help
 
     with clear_errors():
@@ -104,6 +110,51 @@ def api(*, env_file: EnvFile = None) -> None:
     with clear_errors(), _listening("API_HOST", settings.API_HOST, "API_PORT", settings.API_PORT):
         listener = listen(settings)
     serve(settings, listener)
+
+
+@api_app.command("maintenance")
+def api_maintenance(
+    switch: Annotated[str, typer.Argument(help="on, off or show.")],
+    *,
+    message: Annotated[str, typer.Option(help="What clients are told.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this class of routes: read, bulk, stream or auth; may be repeated.")
+    ] = None,
+    serve_cached: Annotated[
+        bool, typer.Option("--serve-cached", help="Give kept answers, marked with their age.")
+    ] = False,
+    retry_after: Annotated[int, typer.Option(min=1, max=86_400, help="Seconds after which clients try again.")] = 60,
+    env_file: EnvFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the switch as JSON.")] = False,
+) -> None:
+    """Let every API process answer an honest 503, at once and until it is switched off; health and metrics go on.
+
+    Needs the database's owner in DATABASE_URL. Exit code 0: as wanted; 1: no database; 2: cannot be.
+
+    Examples: simplicity api maintenance on --message "back at 10:00 UTC" --retry-after 1800;
+    simplicity api maintenance on --only bulk; simplicity api maintenance off; simplicity api maintenance show
+    """
+    from indexer.api import maintenance  # noqa: PLC0415 - the database's driver is not needed for --help
+    from indexer.store.connection import connect, translated  # noqa: PLC0415 - as above
+
+    with clear_errors():
+        settings = load(env_file)
+        if switch not in {"on", "off", "show"}:
+            raise ConfigurationError(f"{switch}: say on, off or show")
+        try:
+            classes = maintenance.classes_of(only or ())
+        except ValueError as error:
+            raise ConfigurationError(f"--only: {error}") from None
+        wanted = maintenance.NOT_ON
+        if switch == "on":
+            wanted = maintenance.Maintenance(True, message, classes, serve_cached, retry_after)
+        with translated(), connect(settings.DATABASE_URL.get_secret_value(), statement_timeout=10) as connection:
+            changed = switch != "show" and maintenance.write(connection, wanted)
+            now = maintenance.read(connection)
+    if as_json:
+        typer.echo(json.dumps(now.as_dict() | {"changed": changed}, indent=2))
+    else:
+        typer.echo(now.sentence + ("" if changed or switch == "show" else " (already)"))
 
 
 def _height(until: str) -> int | None:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import structlog
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from structlog.typing import EventDict, Processor, WrappedLogger
 
+    class Stream(Protocol):
+        """Where lines go."""
 
-def configure(level: str) -> None:
-    """Send every log line, ours and the libraries', to standard error as JSON from `level` up."""
+        def write(self, text: str, /) -> object:
+            """Take text."""
+
+        def flush(self) -> object:
+            """Let it go on."""
+
+
+# The id of the request that is being answered; lines logged meanwhile carry it.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def configure(level: str, stream: Stream | None = None) -> None:
+    """Send every log line, ours and the libraries', to `stream` (standard error) as JSON from `level` up."""
     shared: list[Processor] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -21,6 +37,7 @@ def configure(level: str) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         _level_in_capitals,
+        _of_request,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -28,7 +45,7 @@ def configure(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -42,7 +59,7 @@ def configure(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     # Each request of the RPC client at INFO would bury what an operator reads.
-    for chatty in ("httpx2", "httpcore2", "alembic"):
+    for chatty in ("httpx2", "httpcore2", "alembic", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
@@ -54,4 +71,11 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
 
 def _level_in_capitals(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     event["level"] = str(event["level"]).upper()
+    return event
+
+
+def _of_request(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    found = request_id.get()
+    if found is not None:
+        event.setdefault("request_id", found)
     return event

@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 
 from indexer import log
 from indexer.store.connection import StoreUnavailableError
+from indexer.store.pools import QueryTimeoutError
+from indexer.store.reader import NothingIndexedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,22 +22,42 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 5  # seconds: about what a failover or a restart of the database takes
+DATABASE_AWAY = "the database does not answer; try again shortly"
+RETRY = (b"retry-after", str(RETRY_AFTER).encode())
+NO_STORE = (b"cache-control", b"no-store")
+NOTHING_YET = "nothing is indexed yet"
 
 logger = log.get(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Make the application answer every error with a problem."""
+    """Make the application answer every error with a problem, but the unexpected ones, which the front answers."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(StoreUnavailableError, _unavailable)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(NothingIndexedError, _nothing_yet)
+    app.add_exception_handler(QueryTimeoutError, _too_slow)
+
+
+def document(status: int, detail: str, **more: str) -> bytes:
+    """Return a problem with the status's standard title; `more` are members of its own."""
+    fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return orjson.dumps(fields | more)
+
+
+def prepared(status: int, detail: str, **more: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return a problem as status, headers and body."""
+    body = document(status, detail, **more)
+    return status, [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())], body
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a problem with the status's standard title."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+    """Return a problem as a route's answer."""
+    return Response(document(status, detail), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def _retry(detail: str) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER)})
 
 
 async def _http(_request: Request, error: Exception) -> Response:
@@ -53,13 +75,13 @@ async def _validation(_request: Request, error: Exception) -> Response:
 
 async def _unavailable(_request: Request, error: Exception) -> Response:
     logger.warning("database unavailable", reason=str(error))
-    return problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "the database does not answer; try again shortly",
-        {"Retry-After": str(RETRY_AFTER)},
-    )
+    return _retry(DATABASE_AWAY)
 
 
-async def _unexpected(_request: Request, error: Exception) -> Response:
-    logger.error("unexpected error", exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; it was logged")
+async def _nothing_yet(_request: Request, _error: Exception) -> Response:
+    return _retry(NOTHING_YET)
+
+
+async def _too_slow(_request: Request, error: Exception) -> Response:
+    logger.warning("query cancelled", reason=str(error))
+    return _retry(str(error))

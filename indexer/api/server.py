@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from indexer import log
-from indexer.api.app import create_app
+from indexer.api.app import Api, create_app
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from indexer.settings import Settings
 
 # Above a balancer's idle time-out, which is mostly 60 s: closing first would drop requests on their way.
 KEEP_ALIVE = 75
+IN_FLIGHT = 30  # seconds that requests in flight have in the end
+BACKLOG = 2048
 
 logger = log.get(__name__)
 
@@ -23,22 +28,58 @@ logger = log.get(__name__)
 def listen(settings: Settings) -> socket.socket:
     """Bind API_HOST:API_PORT, of either address family. Raises OSError where that is not possible."""
     family, _, _, _, address = socket.getaddrinfo(settings.API_HOST, settings.API_PORT, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family, backlog=2048)
+    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are answered first."""
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain."""
     with listener:
+        api = create_app(settings)
         logger.info("listening", host=settings.API_HOST, port=listener.getsockname()[1])
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=30,
-        )
         # uvicorn raises the signal that stopped it once more when it is done: a clean stop must exit with 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.signal(signal.SIGINT, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[listener])
+        _Draining(_config(api), api, settings.API_DRAIN_SECONDS).run(sockets=[listener])
+
+
+def _config(api: Api) -> uvicorn.Config:
+    return uvicorn.Config(
+        api,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the front reads them, from trusted proxies alone
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=IN_FLIGHT,
+    )
+
+
+class _Draining(uvicorn.Server):
+    """Says that it is not ready, serves on while the balancer notices, and only then stops taking connections."""
+
+    def __init__(self, config: uvicorn.Config, api: Api, seconds: float) -> None:
+        super().__init__(config)
+        self._api = api
+        self._seconds = seconds
+        self._told = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain at the first signal, end it at the second."""
+        if self._told or not self._seconds:
+            self._api.drain()
+            super().handle_exit(sig, frame)
+            return
+        self._told = True
+        logger.info("draining", seconds=self._seconds)
+        # A signal handler may interrupt the loop anywhere: what follows is done by the loop itself.
+        self._loop.call_soon_threadsafe(self._drain, sig)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, and remember whose loop it is."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def _drain(self, sig: int) -> None:
+        self._api.drain()
+        self._loop.call_later(self._seconds, super().handle_exit, sig, None)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from indexer.bitcoin.block import display
 from indexer.protocol.amount import DECIMALS, format_amount
 from indexer.store.rows import height_of
+
+if TYPE_CHECKING:
+    from indexer.store.reader import Snapshot
 
 Row = dict[str, Any]
 
@@ -70,13 +73,28 @@ class Op(BaseModel):
     step: int | None
 
 
-class AllOps(BaseModel):
-    """Operations with how many there are."""
-
+class _All(BaseModel):
     total_count: int
     returned_count: int
     has_more: bool
+
+
+class AllOps(_All):
+    """Operations with how many there are."""
+
     data: list[Op]
+
+
+class AllTickers(_All):
+    """Tickers with how many there are."""
+
+    data: list[TickerInfo]
+
+
+class AllBalances(_All):
+    """Balances with how many there are."""
+
+    data: list[AddressBalance]
 
 
 class Status(BaseModel):
@@ -97,6 +115,51 @@ class State(BaseModel):
     events_hash: str
     state_hash: str
     state_digest: str
+
+
+class Root(BaseModel):
+    """What answers."""
+
+    message: str
+    version: str
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(BaseModel):
+    """The process takes requests."""
+
+    status: str
+
+
+class DependencyHealth(BaseModel):
+    """How a dependency is: a word, how long it took to answer in milliseconds, and why."""
+
+    status: str
+    latency_ms: float | None
+    detail: str
+    breaker: str | None
+
+
+class DetailedHealth(BaseModel):
+    """How the service and everything it needs is: plain words, and beside them the details."""
+
+    status: str
+    timestamp: datetime
+    version: str
+    dependencies: dict[str, str]
+    details: dict[str, DependencyHealth]
+
+
+class Brc20Health(BaseModel):
+    """The reference's own health."""
+
+    status: str
+    message: str
 
 
 class Problem(BaseModel):
@@ -120,7 +183,7 @@ def ticker_info(row: Row) -> Row:
         "actual_deploy_txid_for_api": txid,
         "deploy_tx_id": txid,
         "deploy_block_height": row["height"],
-        "deploy_timestamp": _time(row["time"]),
+        "deploy_timestamp": iso_time(row["time"]),
         "creator_address": row["deployer"] or "",
         "remaining_supply": format_amount(row["max_supply"] - row["minted"]),
         "minted": minted,
@@ -145,6 +208,11 @@ def address_balance(ticker: str, address: str, row: Row | None) -> Row:
     }
 
 
+def balance(row: Row) -> Row:
+    """Return AddressBalance of a row of balances."""
+    return address_balance(row["ticker"], row["address"], row)
+
+
 def operation(row: Row) -> Row:
     """Return Op of a row of operations joined with its block."""
     txid = display(row["txid"])
@@ -159,7 +227,7 @@ def operation(row: Row) -> Row:
         "block_height": row["height"],
         "block_hash": display(row["block_hash"]),
         "tx_index": row["tx_index"],
-        "timestamp": _time(row["time"]),
+        "timestamp": iso_time(row["time"]),
         "from_address": row["sender"],
         "to_address": row["recipient"],
         "valid": row["error"] is None,
@@ -170,15 +238,15 @@ def operation(row: Row) -> Row:
     }
 
 
-def status(row: Row) -> Row:
-    """Return Status of the chain's row."""
+def status(at: Snapshot, row: Row, node_height: int | None) -> Row:
+    """Return Status: the node's height as it says itself, else as sync saw it last."""
     last = row["last_op_id"]
     return {
-        "current_block_height_network": row["node_height"],
-        "last_indexed_block_main_chain": row["tip_height"],
+        "current_block_height_network": max(row["node_height"], at.height) if node_height is None else node_height,
+        "last_indexed_block_main_chain": at.height,
         "last_indexed_brc20_op_block": 0 if last is None else height_of(last),
-        "block_hash": display(row["tip_hash"]),
-        "state_hash": row["state_hash"].hex() if row["state_hash"] else None,
+        "block_hash": display(at.block_hash),
+        "state_hash": at.state_hash.hex() if at.state_hash else None,
     }
 
 
@@ -193,5 +261,6 @@ def state(row: Row) -> Row:
     }
 
 
-def _time(value: datetime) -> str:
+def iso_time(value: datetime) -> str:
+    """Return a time as clients read it."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,8 +6,8 @@ all the rest of a block together. A test holds it to that library's answers.
 
 from __future__ import annotations
 
-from base64 import b32encode
-from functools import cache, reduce
+from base64 import b32decode, b32encode
+from functools import cache, lru_cache, reduce
 from hashlib import sha256
 from operator import xor
 
@@ -16,6 +16,7 @@ _BASE58_PAIRS = [first + second for first in _BASE58 for second in _BASE58]
 _BECH32 = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _RFC4648 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _BECH32_OF_RFC4648 = bytes.maketrans(_RFC4648, _BECH32)
+_RFC4648_OF_BECH32 = bytes.maketrans(_BECH32, _RFC4648)
 _VALUE_OF_RFC4648 = bytes.maketrans(_RFC4648, bytes(range(32)))
 
 # BIP 173 and BIP 350.
@@ -79,3 +80,39 @@ def _tables(size: int) -> list[list[int]]:
 def _values(program: bytes) -> bytes:
     """Return a program in groups of five bits, and the six that its checksum will take."""
     return b32encode(program).rstrip(b"=").translate(_VALUE_OF_RFC4648) + bytes(6)
+
+
+@lru_cache(maxsize=16_384)
+def valid_address(text: str, prefix: str, versions: tuple[int, ...]) -> bool:
+    """Say whether a text is an address of a network: its segwit prefix, its base58 version bytes.
+
+    Segwit addresses count in lower case only, as they are recorded.
+    """
+    if text.startswith(prefix + "1"):
+        return _valid_segwit(text, prefix)
+    return _valid_base58(text, versions)
+
+
+def _valid_segwit(text: str, prefix: str) -> bool:
+    data = text[len(prefix) + 1 :].encode()
+    if not 11 <= len(data) <= 71 or data.strip(_BECH32):
+        return False
+    version, values = _BECH32.index(data[0]), data[1:-6]
+    padded = values.translate(_RFC4648_OF_BECH32) + b"=" * (-len(values) % 8)
+    try:
+        program = b32decode(padded)
+    except ValueError:
+        return False
+    if not 2 <= len(program) <= 40 or version > 16 or (version == 0 and len(program) not in {20, 32}):
+        return False
+    return segwit(prefix, version, program) == text
+
+
+def _valid_base58(text: str, versions: tuple[int, ...]) -> bool:
+    if not 26 <= len(text) <= 35 or text.strip(_BASE58):
+        return False
+    number = reduce(lambda total, letter: total * 58 + _BASE58.index(letter), text, 0)
+    if number >= 1 << 200:
+        return False
+    data = number.to_bytes(25)
+    return data[0] in versions and base58check(data[0], data[1:21]) == text

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from indexer.bitcoin.address import base58check, segwit
+from indexer.bitcoin.address import base58check, segwit, valid_address
 
 OP_RETURN = 0x6A
 OP_PUSHDATA1 = 0x4C
@@ -98,6 +98,12 @@ def address_of(script: bytes, network: Network) -> str | None:
     P2PKH, P2SH, P2WPKH, P2WSH, P2TR and later witness versions have one; P2PK, bare multisig and the rest do not.
     """
     return _address_of(script, network) if len(script) <= MAX_ADDRESSED else None
+
+
+def is_address(text: str, network: Network) -> bool:
+    """Say whether a text is an address of a network as `address` writes it, its checksum included."""
+    prefixes = _PREFIXES[network]
+    return valid_address(text, prefixes.segwit, (prefixes.p2pkh, prefixes.p2sh))
 
 
 @lru_cache(maxsize=65_536)

@@ -1,186 +1,266 @@
-"""What the API reads: rows and their counts by one statement, so that they are of one snapshot."""
+"""What the API reads. Every answer names the block that its snapshot stands at."""
 
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, Self
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, LiteralString, Self
 
-import psycopg
-from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
-
-from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableError, adapt
+from indexer.store import queries
+from indexer.store.pools import Kind, Pools, Row
 from indexer.store.rows import first_op_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
 
     from indexer.settings import Settings
+    from indexer.store.pools import Connection
 
-Row = dict[str, Any]
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+LAST_OP_ID = 2**63 - 1
+BATCH = 1_000  # rows that a bulk read takes from the database at once
 
-POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 
-# Holders are counted for the rows of the page only, so paging is done on `d`.
-_TICKERS = """
-    SELECT d.ticker, d.max_supply, d.limit_per_mint, d.minted, d.height, d.txid, d.deployer, b.time,
-        (SELECT count(*) FROM index.balances h WHERE h.ticker_key = d.ticker_key AND h.amount > 0) AS holders
-    FROM (SELECT * FROM index.deploys {}) d JOIN index.blocks b USING (height)
-    ORDER BY d.height DESC, d.ticker"""
-_PAGE_OF_TICKERS = _TICKERS.format("ORDER BY height DESC, ticker LIMIT %(limit)s OFFSET %(skip)s")
-_ONE_TICKER = _TICKERS.format("WHERE ticker_key = index.ticker_key(%(ticker)s)")
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The block that an answer is of: height, hash in internal order, state hash (None before the first block)."""
 
-# 20 is HEIGHT_SHIFT.
-_OPERATIONS = """
-    SELECT o.*, b.height, b.hash AS block_hash, b.time {}
-    FROM index.operations o JOIN index.blocks b ON b.height = (o.op_id >> 20)::integer
-    WHERE {} AND (o.error IS NULL OR %(include_invalid)s)
-    ORDER BY o.op_id {} LIMIT %(limit)s OFFSET %(skip)s"""
-_TICKER_HISTORY = _OPERATIONS.format(
-    "",
-    "o.ticker_key = index.ticker_key(%(ticker)s) AND (%(op)s::text IS NULL OR o.op = %(op)s)",
-    "DESC",
-)
-_BLOCK_HISTORY = _OPERATIONS.format(", count(*) OVER () AS found", "o.op_id >= %(first)s AND o.op_id < %(end)s", "ASC")
+    height: int
+    block_hash: bytes
+    state_hash: bytes | None
 
-# What a database answers that sync has not migrated or granted yet.
-_NOT_YET = (
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.InvalidSchemaName,
-    psycopg.errors.UndefinedFunction,
-    psycopg.errors.UndefinedTable,
-)
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows and the snapshot that they are of."""
+
+    at: Snapshot
+    rows: list[Row]
+
+    @property
+    def first(self) -> Row | None:
+        """The only row, None where there is none."""
+        return self.rows[0] if self.rows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list: `limit` rows after `skip`."""
+
+    skip: int = 0
+    limit: int = 100
+
+    @property
+    def parameters(self) -> Row:
+        """The statement's parameters."""
+        return {"skip": self.skip, "limit": self.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which operations: of one kind or all, valid ones or all, below an op_id (a cursor)."""
+
+    op: str | None = None
+    include_invalid: bool = False
+    before: int = LAST_OP_ID
+
+    @property
+    def parameters(self) -> Row:
+        """The statement's parameters."""
+        return {"op": self.op, "include_invalid": self.include_invalid, "before": self.before}
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All of a list: how many there are, and the rows (at most as many as asked for) as they come.
+
+    `exists` is False where what has the list does not.
+    """
+
+    at: Snapshot
+    exists: bool
+    found: int
+    rows: AsyncIterator[list[Row]]
+
+
+class NothingIndexedError(Exception):
+    """The database has its schema, and no sync has begun to write to it."""
 
 
 class Reader:
-    """Read-only queries over a bounded pool. Every method raises StoreUnavailableError where the database fails."""
+    """Read-only queries. Every method raises StoreUnavailableError where the database fails."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pools: Pools) -> None:
+        self.pools = pools
         self.observe: Callable[[str, float], None] = lambda *_: None  # told each query's name and seconds
+        self.span: Callable[[str, str], AbstractContextManager[object]] = lambda *_: nullcontext()  # of query and pool
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Return a reader whose pool opens with `open`; connections carry the statement time-out."""
-        return cls(
-            AsyncConnectionPool(
-                settings.DATABASE_URL.get_secret_value(),
-                kwargs={
-                    "autocommit": True,
-                    "row_factory": dict_row,
-                    "connect_timeout": CONNECT_TIMEOUT,
-                    "application_name": "simplicity-api",
-                    "options": f"{OPTIONS} -c statement_timeout={settings.QUERY_TIMEOUT * 1000}",
-                },
-                connection_class=psycopg.AsyncConnection[Row],
-                configure=_configure,
-                check=AsyncConnectionPool.check_connection,
-                min_size=1,
-                max_size=settings.DB_POOL_SIZE,
-                timeout=POOL_TIMEOUT,
-                open=False,
-            )
-        )
+        """Return a reader whose pools open with `pools.open`."""
+        return cls(Pools.from_settings(settings))
 
-    async def open(self) -> None:
-        """Start the pool; a database that is down does not keep the process from starting."""
-        await self._pool.open(wait=False)
+    async def status(self) -> Answer:
+        """Return the node's height as sync saw it last, and the last operation's id."""
+        return await self._ask("status", queries.STATUS, {}, "node_height")
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.close()
-
-    def connections(self) -> tuple[int, int]:
-        """Return how many connections are in use and how many there may be."""
-        stats = self._pool.get_stats()
-        return stats.get("pool_size", 0) - stats.get("pool_available", 0), self._pool.max_size
-
-    async def status(self) -> Row | None:
-        """Return the indexed tip, the node's height and the last operation's id; None before the first sync."""
-        return await self._one(
-            "status",
-            "SELECT c.node_height, c.tip_height, c.tip_hash, b.state_hash,"
-            " (SELECT max(op_id) FROM index.operations) AS last_op_id"
-            " FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height",
-            {},
-        )
-
-    async def state(self, height: int) -> Row | None:
+    async def state(self, height: int) -> Answer:
         """Return the hashes and the digest of an indexed block."""
-        return await self._one(
-            "state",
-            "SELECT height, hash, events_hash, state_hash, state_digest FROM index.blocks WHERE height = %(height)s",
-            {"height": height},
-        )
+        return await self._ask("state", queries.STATE, {"height": height}, "height")
 
-    async def tickers(self, skip: int, limit: int) -> list[Row]:
-        """Return deployed tickers, the latest first."""
-        return await self._all("tickers", _PAGE_OF_TICKERS, {"skip": skip, "limit": limit})
+    async def tickers(self, page: Page, after: tuple[int, str] | None = None) -> Answer:
+        """Return deployed tickers, the latest first; `after` is the height and name of the last one seen."""
+        if after is None:
+            return await self._ask("tickers", queries.TICKERS, page.parameters, "ticker")
+        place = {"height": after[0], "ticker": after[1]}
+        return await self._ask("tickers", queries.TICKERS_AFTER, page.parameters | place, "ticker")
 
-    async def ticker(self, ticker: str) -> Row | None:
+    async def ticker(self, ticker: str) -> Answer:
         """Return a deployed ticker by its normalised name."""
-        return await self._one("ticker", _ONE_TICKER, {"ticker": ticker})
+        return await self._ask("ticker", queries.TICKER, {"ticker": ticker}, "ticker")
 
-    async def holders(self, ticker: str, skip: int, limit: int) -> list[Row]:
-        """Return the non-zero balances of a ticker, the largest first."""
-        return await self._all(
-            "holders",
-            "SELECT ticker, address, amount, height FROM index.balances"
-            " WHERE ticker_key = index.ticker_key(%(ticker)s) AND amount > 0"
-            " ORDER BY amount DESC, address LIMIT %(limit)s OFFSET %(skip)s",
-            {"ticker": ticker, "skip": skip, "limit": limit},
-        )
+    async def holders(self, ticker: str, page: Page, after: tuple[str, str] | None = None) -> Answer | None:
+        """Return the non-zero balances of a ticker, the largest first; None where it was never deployed.
 
-    async def balance(self, ticker: str, address: str) -> Row | None:
-        """Return a balance, None where the address never had one."""
-        return await self._one(
-            "balance",
-            "SELECT ticker, address, amount, height FROM index.balances"
-            " WHERE ticker_key = index.ticker_key(%(ticker)s) AND address = %(address)s",
-            {"ticker": ticker, "address": address},
-        )
+        `after` is the amount (a decimal) and address of the last one seen.
+        """
+        parameters = page.parameters | {"ticker": ticker}
+        query = queries.HOLDERS
+        if after is not None:
+            query, parameters = queries.HOLDERS_AFTER, parameters | {"amount": after[0], "name": after[1]}
+        answer = await self._ask("holders", query, parameters, "deployed")
+        if not answer.rows[0]["deployed"]:
+            return None
+        return Answer(answer.at, [row for row in answer.rows if row["address"] is not None])
 
-    async def ticker_history(
-        self, ticker: str, *, op: str | None, include_invalid: bool, skip: int, limit: int
-    ) -> list[Row]:
+    async def address_balances(self, address: str, page: Page, after: tuple[str, str] | None = None) -> Answer:
+        """Return the non-zero balances of an address, the largest first; `after` as for holders, with the ticker."""
+        parameters = page.parameters | {"address": address}
+        if after is None:
+            return await self._ask("address_balances", queries.ADDRESS_BALANCES, parameters, "ticker")
+        place = {"amount": after[0], "name": after[1]}
+        return await self._ask("address_balances", queries.ADDRESS_BALANCES_AFTER, parameters | place, "ticker")
+
+    async def balance(self, ticker: str, address: str) -> Answer:
+        """Return a balance; no row where the address never had one."""
+        return await self._ask("balance", queries.BALANCE, {"ticker": ticker, "address": address}, "address")
+
+    async def ticker_history(self, ticker: str, only: Filter, page: Page) -> Answer:
         """Return a ticker's operations, the latest first."""
-        return await self._all(
-            "ticker_history",
-            _TICKER_HISTORY,
-            {"ticker": ticker, "op": op, "include_invalid": include_invalid, "skip": skip, "limit": limit},
-        )
+        parameters = only.parameters | page.parameters | {"ticker": ticker}
+        return await self._ask("ticker_history", queries.TICKER_HISTORY, parameters, "op_id")
 
-    async def block_history(self, height: int, *, include_invalid: bool, skip: int, limit: int) -> list[Row]:
-        """Return a block's operations in order of application, each row with how many were `found` in all."""
-        edges = {"first": first_op_id(height), "end": first_op_id(height + 1)}
-        return await self._all(
-            "block_history", _BLOCK_HISTORY, edges | {"include_invalid": include_invalid, "skip": skip, "limit": limit}
-        )
+    async def ticker_transaction(self, ticker: str, txid: bytes) -> Answer:
+        """Return a transaction's operations on a ticker, invalid ones too, the latest first."""
+        parameters = {"ticker": ticker, "txid": txid}
+        return await self._ask("ticker_transaction", queries.TICKER_TRANSACTION, parameters, "op_id")
 
-    async def _all(self, name: str, query: LiteralString, parameters: Row) -> list[Row]:
-        async with self._connection() as connection:
-            started = time.perf_counter()
-            cursor = await connection.execute(query, parameters)
-            rows = await cursor.fetchall()
-            self.observe(name, time.perf_counter() - started)
-            return rows
+    async def address_history(self, address: str, ticker: str | None, only: Filter, page: Page) -> Answer:
+        """Return the operations that an address sent or received, of one ticker or all, the latest first."""
+        parameters = only.parameters | page.parameters | {"address": address, "ticker": ticker}
+        query = queries.ADDRESS_HISTORY if ticker is None else queries.ADDRESS_TICKER_HISTORY
+        return await self._ask("address_history", query, parameters, "op_id")
 
-    async def _one(self, name: str, query: LiteralString, parameters: Row) -> Row | None:
-        rows = await self._all(name, query, parameters)
-        return rows[0] if rows else None
+    async def block_history(self, height: int, *, include_invalid: bool, page: Page, after: int = -1) -> Answer:
+        """Return a block's operations in order of application, those above the op_id `after`."""
+        parameters = page.parameters | _block(height, include_invalid=include_invalid, after=after)
+        return await self._ask("block_history", queries.BLOCK_HISTORY, parameters, "op_id")
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
-        try:
-            async with self._pool.connection() as connection:
-                yield connection
-        except (PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise StoreUnavailableError(" ".join(str(error).split())) from error
-        except _NOT_YET as error:
-            raise StoreUnavailableError("no index to read yet; simplicity sync makes it and grants it") from error
+    async def all_tickers(self, limit: int) -> AsyncIterator[Whole]:
+        """Return all deployed tickers, the latest first."""
+        async with self._whole("tickers", queries.COUNT_TICKERS, queries.TICKERS, _all(limit)) as whole:
+            yield whole
+
+    @asynccontextmanager
+    async def all_holders(self, ticker: str, limit: int) -> AsyncIterator[Whole]:
+        """Return all non-zero balances of a ticker, the largest first."""
+        parameters = _all(limit) | {"ticker": ticker}
+        async with self._whole("holders", queries.COUNT_HOLDERS, queries.HOLDERS, parameters) as whole:
+            yield whole
+
+    @asynccontextmanager
+    async def whole_ticker_history(self, ticker: str, only: Filter, limit: int) -> AsyncIterator[Whole]:
+        """Return all operations of a ticker, the latest first."""
+        parameters = _all(limit) | only.parameters | {"ticker": ticker}
+        names = ("ticker_history", queries.COUNT_TICKER_HISTORY, queries.TICKER_HISTORY)
+        async with self._whole(*names, parameters) as whole:
+            yield whole
+
+    @asynccontextmanager
+    async def whole_address_history(
+        self, address: str, ticker: str | None, only: Filter, limit: int
+    ) -> AsyncIterator[Whole]:
+        """Return all operations that an address sent or received, the latest first."""
+        parameters = _all(limit) | only.parameters | {"address": address, "ticker": ticker}
+        count, rows = queries.COUNT_ADDRESS_HISTORY, queries.ADDRESS_HISTORY
+        if ticker is not None:
+            count, rows = queries.COUNT_ADDRESS_TICKER_HISTORY, queries.ADDRESS_TICKER_HISTORY
+        async with self._whole("address_history", count, rows, parameters) as whole:
+            yield whole
+
+    @asynccontextmanager
+    async def whole_block_history(self, height: int, *, include_invalid: bool, limit: int) -> AsyncIterator[Whole]:
+        """Return all operations of a block in order of application."""
+        parameters = _all(limit) | _block(height, include_invalid=include_invalid)
+        names = ("block_history", queries.COUNT_BLOCK_HISTORY, queries.BLOCK_HISTORY)
+        async with self._whole(*names, parameters) as whole:
+            yield whole
+
+    async def path(self, height: int, block_hash: bytes, limit: int) -> list[Row]:
+        """Return the blocks on from one that a client saw, each with where the chain left that one; [] if unknown."""
+        parameters = {"height": height, "hash": block_hash, "limit": limit}
+        async with self.pools.connection(Kind.PAGE) as connection:
+            return await self._rows(connection, "path", queries.PATH, parameters)
+
+    async def _ask(self, name: str, query: LiteralString, parameters: Row, key: str) -> Answer:
+        """Run a statement of `queries`; `key` is a column that is NULL only where no row was found."""
+        kind = Kind.REPLICA if self.pools.replica_is_fit else Kind.PAGE
+        with self.span(name, kind.value):
+            async with self.pools.connection(kind) as connection:
+                rows = await self._rows(connection, name, query, parameters)
+        return Answer(_snapshot(rows), rows if rows[0][key] is not None else [])
+
+    async def _rows(self, connection: Connection, name: str, query: LiteralString, parameters: Row) -> list[Row]:
+        started = time.perf_counter()
+        cursor = await connection.execute(query, parameters)
+        rows = await cursor.fetchall()
+        self.observe(name, time.perf_counter() - started)
+        return rows
+
+    @asynccontextmanager
+    async def _whole(
+        self, name: str, count: LiteralString, query: LiteralString, parameters: Row
+    ) -> AsyncIterator[Whole]:
+        async with self.pools.connection(Kind.BULK) as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            counted = await self._rows(connection, f"{name}_count", count, parameters)
+            async with connection.cursor(name="whole") as cursor:
+                started = time.perf_counter()
+                await cursor.execute(query, parameters)
+                head = await cursor.fetchmany(BATCH)
+                self.observe(f"{name}_all", time.perf_counter() - started)
+
+                async def batches() -> AsyncIterator[list[Row]]:
+                    rows = head if counted[0]["found"] else []
+                    while rows:
+                        yield rows
+                        rows = await cursor.fetchmany(BATCH)
+
+                yield Whole(_snapshot(head), head[0].get("deployed", True), counted[0]["found"], batches())
 
 
-async def _configure(connection: psycopg.AsyncConnection[Row]) -> None:
-    adapt(connection)
+def _snapshot(rows: list[Row]) -> Snapshot:
+    if not rows or rows[0]["at_hash"] == b"":
+        raise NothingIndexedError
+    return Snapshot(rows[0]["at_height"], rows[0]["at_hash"], rows[0]["at_state"])
+
+
+def _all(limit: int) -> Row:
+    return {"skip": 0, "limit": limit}
+
+
+def _block(height: int, *, include_invalid: bool, after: int = -1) -> Row:
+    first = first_op_id(height)
+    return {"first": first, "end": first_op_id(height + 1), "include_invalid": include_invalid, "after": after}

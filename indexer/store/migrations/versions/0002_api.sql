@@ -7,6 +7,10 @@ CREATE INDEX operations_by_recipient ON index.operations (recipient, op_id DESC)
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX balances_by_address ON index.balances (address, amount DESC, ticker) WHERE amount > 0;
 
+-- Four bytes an entry: transactions are looked up one at a time, never in order.
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX operations_by_txid ON index.operations USING hash (txid);
+
 -- A key itself is stored nowhere: only its HMAC under a pepper that the database does not have.
 CREATE TABLE ops.api_keys (
     key_id text COLLATE "C" PRIMARY KEY,

@@ -1,0 +1,124 @@
+"""Answers kept by the address that was asked for, each with the block that it is of.
+
+An answer is fresh while the chain stands at that very block. So new blocks and reorgs need no lists of what they touch,
+a replica that lags cannot pass for the present, and the answer of before is still there when the database is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+from cachetools import LRUCache
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from indexer.store.reader import Snapshot
+
+_OVERHEAD = 1_000  # bytes of an entry beside its body: objects, headers, key
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A whole answer.
+
+    `made` is in seconds since the epoch, since processes share entries; `ttl` in seconds; `block_hash` in internal
+    order.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    etag: bytes
+    block_hash: bytes
+    made: float
+    ttl: float
+    endpoint: str | None
+
+
+class LocalCache:
+    """The process's own answers, the least recently asked for leave first."""
+
+    def __init__(self, size: int) -> None:
+        self._entries: LRUCache[bytes, Entry] = LRUCache(max(size, 1), getsizeof=_size)
+
+    def get(self, key: bytes) -> Entry | None:
+        """Return what is kept for an address, fresh or not."""
+        return self._entries.get(key)
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        """Keep an answer; one larger than the whole cache is not kept."""
+        if _size(entry) <= self._entries.maxsize:
+            self._entries[key] = entry
+
+    @property
+    def bytes_used(self) -> int:
+        """How much is kept."""
+        return int(self._entries.currsize)
+
+
+class Flights:
+    """One computation at a time for each address; whoever asks meanwhile waits for the same answer."""
+
+    def __init__(self) -> None:
+        self._flights: dict[bytes, asyncio.Task[Entry]] = {}
+
+    async def once(self, key: bytes, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+        """Return the answer of a computation in flight, else start it. A client that leaves takes it from nobody."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(key, compute))
+            flight.add_done_callback(_look)
+            self._flights[key] = flight
+        return await asyncio.shield(flight)
+
+    async def _fly(self, key: bytes, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+        try:
+            return await compute()
+        finally:
+            del self._flights[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """When an answer may be given: as it is for its own time, marked as stale for `stale` seconds."""
+
+    stale: float
+
+    def is_fresh(self, entry: Entry, tip: bytes | None) -> bool:
+        """Say whether an answer is of the chain as it stands, and young enough."""
+        return entry.block_hash == tip and time.time() - entry.made < entry.ttl
+
+    def is_usable(self, entry: Entry) -> bool:
+        """Say whether an answer may be given while there is none better."""
+        return time.time() - entry.made < self.stale
+
+
+def etag(body: bytes) -> bytes:
+    """Return a strong entity tag: equal for equal bytes, in every process and after every restart."""
+    return b'"' + blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+
+
+def snapshot_headers(at: Snapshot) -> list[tuple[bytes, bytes]]:
+    """Return the headers that name the block an answer is of."""
+    headers = [
+        (b"simplicity-height", str(at.height).encode()),
+        (b"simplicity-block-hash", at.block_hash[::-1].hex().encode()),
+    ]
+    if at.state_hash is not None:
+        headers.append((b"simplicity-state-hash", at.state_hash.hex().encode()))
+    return headers
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.body) + _OVERHEAD
+
+
+def _look(flight: asyncio.Task[Entry]) -> None:
+    # Nobody may be left to see why it failed; asyncio would print it then.
+    if not flight.cancelled():
+        flight.exception()

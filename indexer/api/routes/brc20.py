@@ -1,0 +1,116 @@
+"""Tickers, their holders and operations, and blocks."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from indexer.api import shapes
+from indexer.api.answers import found, rows, settled, whole
+from indexer.api.call import call_of
+from indexer.api.parameters import (
+    Cursor,
+    FromReader,
+    Height,
+    IncludeInvalid,
+    OfPage,
+    OpType,
+    Ticker,
+    Txid,
+    after_balance,
+    after_operation,
+    amount_and_name,
+    next_link,
+    operations,
+    place,
+)
+
+router = APIRouter(prefix="/v1/indexer", tags=["BRC-20"])
+
+NODE_SECONDS = 1.0
+NO_TICKER = "no such ticker"
+
+
+@router.get("/brc20/status", response_model=shapes.Status)
+async def status(request: Request, reader: FromReader) -> Response:
+    """Return the heights of the node and the index, and the state hash at the index's tip."""
+    answer = await reader.status()
+    node_height = await request.app.state.node.height()
+    call_of(request).ttl = NODE_SECONDS  # the node's height moves without the index
+    return whole(request, answer.at, shapes.status(answer.at, answer.rows[0], node_height))
+
+
+@router.get("/state/{height}", response_model=shapes.State)
+async def state(request: Request, reader: FromReader, height: Height) -> Response:
+    """Return what two indexers compare at a height: its block, the events in it, the history and the state up to it."""
+    answer = await reader.state(height)
+    response = whole(request, answer.at, shapes.state(found(request, answer, shapes.NOT_INDEXED)))
+    settled(request, height)
+    return response
+
+
+@router.get("/brc20/list", response_model=list[shapes.TickerInfo])
+async def tickers(request: Request, reader: FromReader, page: OfPage, cursor: Cursor = None) -> Response:
+    """Return deployed tickers, the latest first."""
+    after = None if cursor is None else place(cursor, int, str)
+    answer = await reader.tickers(page, None if after is None else (after[0], after[1]))
+    return rows(request, answer, page, shapes.ticker_info, lambda row: next_link(request, row["height"], row["ticker"]))
+
+
+@router.get("/brc20/history-by-height/{height}", response_model=list[shapes.Op])
+async def block_history(
+    request: Request,
+    reader: FromReader,
+    height: Height,
+    page: OfPage,
+    cursor: Cursor = None,
+    *,
+    include_invalid: IncludeInvalid = False,
+) -> Response:
+    """Return a block's operations in order of application."""
+    after = -1 if cursor is None else place(cursor, int)[0]
+    answer = await reader.block_history(height, include_invalid=include_invalid, page=page, after=after)
+    response = rows(request, answer, page, shapes.operation, lambda row: after_operation(request, row))
+    settled(request, height)
+    return response
+
+
+@router.get("/brc20/{ticker:any}/info", response_model=shapes.TickerInfo)
+async def info(request: Request, reader: FromReader, ticker: Ticker) -> Response:
+    """Return a ticker's supply and deployment."""
+    answer = await reader.ticker(ticker)
+    return whole(request, answer.at, shapes.ticker_info(found(request, answer, NO_TICKER)))
+
+
+@router.get("/brc20/{ticker:any}/holders", response_model=list[shapes.AddressBalance])
+async def holders(
+    request: Request, reader: FromReader, ticker: Ticker, page: OfPage, cursor: Cursor = None
+) -> Response:
+    """Return a ticker's holders, the largest first."""
+    answer = await reader.holders(ticker, page, amount_and_name(cursor))
+    if answer is None:
+        raise HTTPException(404, NO_TICKER)
+    return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "address"))
+
+
+@router.get("/brc20/{ticker:any}/tx/{txid}/history", response_model=list[shapes.Op])
+async def transaction_history(request: Request, reader: FromReader, ticker: Ticker, txid: Txid) -> Response:
+    """Return what a transaction did to a ticker, invalid operations too."""
+    answer = await reader.ticker_transaction(ticker, bytes.fromhex(txid)[::-1])
+    return whole(request, answer.at, [shapes.operation(row) for row in answer.rows])
+
+
+@router.get("/brc20/{ticker:any}/history", response_model=list[shapes.Op])
+async def history(
+    request: Request,
+    reader: FromReader,
+    ticker: Ticker,
+    page: OfPage,
+    op_type: OpType = None,
+    cursor: Cursor = None,
+    *,
+    include_invalid: IncludeInvalid = False,
+) -> Response:
+    """Return a ticker's operations, the latest first."""
+    only = operations(op_type, cursor, include_invalid=include_invalid)
+    answer = await reader.ticker_history(ticker, only, page)
+    return rows(request, answer, page, shapes.operation, lambda row: after_operation(request, row))

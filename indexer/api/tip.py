@@ -1,0 +1,189 @@
+"""Where the chain stands: told by NOTIFY, asked once a second where that fails. Also what operators switched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from indexer import log
+from indexer.api.maintenance import NOT_ON, Maintenance
+from indexer.auth.store import RECORDS_SINCE, record_of
+from indexer.store import queries
+from indexer.store.connection import CONNECT_TIMEOUT, StoreUnavailableError
+from indexer.store.pools import Kind, QueryTimeoutError, read_only_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from indexer.auth.authenticator import Authenticator
+    from indexer.settings import Settings
+    from indexer.store.pools import Pools
+
+logger = log.get(__name__)
+
+CHANNELS = ("simplicity_tip", "simplicity_auth", "simplicity_maintenance")
+PULSE_TIMEOUT = 2  # seconds
+CONFIRMED_FOR = 5.0  # seconds that a tip counts as known after the database named it last
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The chain as the primary has it: hashes in internal order, the tip's time, and the node's height by sync."""
+
+    height: int
+    block_hash: bytes
+    state_hash: bytes | None
+    time: datetime | None
+    node_height: int
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Follows the primary. `tip` is None until it was seen once; `maintenance` outlasts the database's outages."""
+
+    settings: Settings
+    pools: Pools
+    authenticator: Authenticator
+    tip: Tip | None = None
+    maintenance: Maintenance = NOT_ON
+    on_reorg: Callable[[], None] = lambda: None
+    _confirmed: float = -CONFIRMED_FOR
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _problem: str = ""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the database has named the tip within the last seconds."""
+        return time.monotonic() - self._confirmed < CONFIRMED_FOR
+
+    @property
+    def problem(self) -> str:
+        """Why the database does not answer, empty where it does."""
+        return self._problem
+
+    @property
+    def is_down(self) -> bool:
+        """Whether no database is there to ask."""
+        return bool(self._problem) and not self.pools.replica_is_fit
+
+    @property
+    def stale_left(self) -> float:
+        """For how many seconds answers of the last known tip may still be given while no database is there."""
+        return max(0.0, self.settings.API_STALE_SECONDS - (time.monotonic() - self._confirmed))
+
+    @property
+    def tip_hash(self) -> bytes | None:
+        """The hash of the block that answers have to be of."""
+        return self.tip.block_hash if self.tip else None
+
+    async def changed(self, seen: bytes | None, within: float) -> bool:
+        """Wait until the tip is another than `seen`; False where that took too long."""
+        deadline = time.monotonic() + within
+        while self.tip_hash == seen:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._changed.wait()
+            if time.monotonic() >= deadline:
+                return self.tip_hash != seen
+        return True
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        event, self._changed = self._changed, asyncio.Event()
+        event.set()
+
+    async def run(self) -> None:
+        """Follow until cancelled; outlast every failure of the database."""
+        while True:
+            try:
+                await self._follow()
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                said = " ".join(str(error).split()) or type(error).__name__
+                if not self._problem:
+                    logger.warning("database lost", reason=said)
+                self._problem = said
+                await self._follow_replica()
+            await asyncio.sleep(min(self.settings.API_POLL_INTERVAL, 1.0))
+
+    async def _follow(self) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self.settings.DATABASE_URL.get_secret_value(),
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name="simplicity-api-watcher",
+            options=read_only_options(PULSE_TIMEOUT),
+        )
+        async with connection:
+            for channel in CHANNELS:
+                await connection.execute(f"LISTEN {channel}")
+            while True:
+                await self._pulse(connection)
+                await self._look_at_replica()
+                interval = self.settings.API_POLL_INTERVAL
+                # A pooler in transaction mode takes LISTEN and never tells: then this merely waits.
+                async for _ in connection.notifies(timeout=interval, stop_after=1):
+                    pass
+
+    async def _follow_replica(self) -> None:
+        """Read on from the replica while the primary is away: nothing is written meanwhile, so it is the present."""
+        self.pools.replica_is_fit = False
+        if not self.pools.has_replica:
+            return
+        with suppress(StoreUnavailableError, QueryTimeoutError, TimeoutError):
+            async with asyncio.timeout(PULSE_TIMEOUT), self.pools.connection(Kind.REPLICA) as connection:
+                row = await (await connection.execute(queries.PULSE)).fetchone()
+            if row is not None:
+                self._move(row)
+                self._confirmed = time.monotonic()
+                self._fit(is_fit=True, reason="the primary is away")
+
+    async def _pulse(self, connection: psycopg.AsyncConnection[dict[str, Any]]) -> None:
+        async with asyncio.timeout(PULSE_TIMEOUT + 1):
+            cursor = await connection.execute(queries.PULSE)
+            row = await cursor.fetchone()
+            if row is None:
+                return
+            if row["keys_changed"] > self.authenticator.newest:
+                records = await connection.execute(RECORDS_SINCE, {"since": self.authenticator.newest})
+                self.authenticator.update([record_of(record) for record in await records.fetchall()])
+        if self._problem:
+            logger.info("database is back")
+            self._problem = ""
+        self.maintenance = Maintenance.of(row)
+        self._confirmed = time.monotonic()
+        self._move(row)
+
+    def _move(self, row: dict[str, Any]) -> None:
+        if row["tip_hash"] == b"":
+            return  # nothing is indexed yet
+        before = self.tip
+        self.tip = Tip(row["tip_height"], row["tip_hash"], row["state_hash"], row["time"], row["node_height"])
+        if before is None or before.block_hash != self.tip.block_hash:
+            if before is not None and self.tip.height <= before.height:
+                self.on_reorg()
+            self.wake()
+
+    async def _look_at_replica(self) -> None:
+        if not self.pools.has_replica or self.tip is None:
+            return
+        try:
+            async with asyncio.timeout(PULSE_TIMEOUT), self.pools.connection(Kind.REPLICA) as connection:
+                row = await (await connection.execute(queries.LAG)).fetchone()
+        except (StoreUnavailableError, QueryTimeoutError, TimeoutError) as error:
+            self._fit(is_fit=False, reason=str(error))
+            return
+        behind = self.tip.height - row["tip_height"] if row else self.tip.height
+        self._fit(is_fit=behind <= self.settings.REPLICA_MAX_LAG, reason=f"{behind} blocks behind")
+
+    def _fit(self, *, is_fit: bool, reason: str) -> None:
+        if is_fit != self.pools.replica_is_fit:
+            logger.info("reads go to the replica" if is_fit else "reads go to the primary", reason=reason)
+        self.pools.replica_is_fit = is_fit

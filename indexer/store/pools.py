@@ -1,0 +1,156 @@
+"""Bounded pools of read-only connections: the primary, a replica where it is fit to be read, and long reads apart."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableError, adapt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from indexer.settings import Settings
+
+Row = dict[str, Any]
+Connection = psycopg.AsyncConnection[Row]
+Pool = AsyncConnectionPool[Connection]
+
+POOL_TIMEOUT = 2.0  # seconds that a request waits for a connection
+PING_AFTER = 1.0  # seconds of rest after which a connection is asked whether it still lives
+_MAX_WAITING = 500  # requests in the queue of a pool: more would wait for nothing
+
+# What a database answers that sync has not migrated or granted yet.
+_NOT_YET = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
+_LOST = (PoolTimeout, PoolClosed, psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class QueryTimeoutError(Exception):
+    """A query took longer than its class of statements may."""
+
+
+class Kind(Enum):
+    """What a connection is for."""
+
+    PAGE = "primary"
+    REPLICA = "replica"
+    BULK = "bulk"
+
+
+class Pools:
+    """Connections by what they are for. `replica_is_fit` is set by whoever watches the replica's lag."""
+
+    def __init__(self, pools: dict[Kind, Pool]) -> None:
+        self._pools = pools
+        self.replica_is_fit = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return pools that connect when they are opened; each statement is bounded by its class's time-out."""
+        primary = settings.DATABASE_URL.get_secret_value()
+        replica = settings.DATABASE_REPLICA_URL.get_secret_value() if settings.DATABASE_REPLICA_URL else None
+        page, bulk = settings.QUERY_TIMEOUT, settings.BULK_QUERY_TIMEOUT
+        recycle = settings.DB_POOL_RECYCLE
+        pools = {
+            Kind.PAGE: _pool(primary, settings.DB_POOL_SIZE, page, recycle),
+            Kind.BULK: _pool(replica or primary, settings.DB_BULK_POOL_SIZE, bulk, recycle),
+        }
+        if replica:
+            pools[Kind.REPLICA] = _pool(replica, settings.DB_POOL_SIZE, page, recycle)
+        return cls(pools)
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether a replica is configured."""
+        return Kind.REPLICA in self._pools
+
+    async def open(self) -> None:
+        """Start the pools; a database that is down does not keep the process from starting."""
+        for pool in self._pools.values():
+            await pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.close(timeout=1)
+
+    def usage(self) -> dict[str, tuple[int, int, int]]:
+        """Return by pool how many connections are in use, how many there may be, and how many requests wait."""
+        found = {}
+        for kind, pool in self._pools.items():
+            stats = pool.get_stats()
+            used = stats.get("pool_size", 0) - stats.get("pool_available", 0)
+            found[kind.value] = (used, pool.max_size, stats.get("requests_waiting", 0))
+        return found
+
+    @asynccontextmanager
+    async def connection(self, kind: Kind) -> AsyncIterator[Connection]:
+        """Borrow one. Raises StoreUnavailableError where the database fails, QueryTimeoutError where it is too slow."""
+        try:
+            async with self._pools[kind].connection() as connection:
+                yield connection
+        except psycopg.errors.QueryCanceled as error:
+            raise QueryTimeoutError("the database took too long for this; ask for less") from error
+        except _LOST as error:
+            raise StoreUnavailableError(" ".join(str(error).split())) from error
+        except _NOT_YET as error:
+            raise StoreUnavailableError("no index to read yet; simplicity sync makes it and grants it") from error
+
+
+def read_only_options(seconds: int) -> str:
+    """Return libpq's `options` of a connection that only reads, each statement bounded."""
+    return (
+        f"{OPTIONS} -c default_transaction_read_only=on -c statement_timeout={seconds * 1000}"
+        " -c idle_in_transaction_session_timeout=60s"
+    )
+
+
+def _pool(url: str, size: int, timeout: int, recycle: int) -> Pool:
+    return AsyncConnectionPool(
+        url,
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": "simplicity-api",
+            "options": read_only_options(timeout),
+        },
+        connection_class=psycopg.AsyncConnection[Row],
+        configure=_configure,
+        check=_check,
+        reset=_used,
+        min_size=1,
+        max_size=size,
+        max_lifetime=recycle,
+        max_waiting=_MAX_WAITING,
+        timeout=POOL_TIMEOUT,
+        reconnect_timeout=30,
+        open=False,
+    )
+
+
+async def _configure(connection: Connection) -> None:
+    adapt(connection)
+    await _used(connection)
+
+
+async def _used(connection: Connection) -> None:
+    connection.__dict__["rested_since"] = time.monotonic()
+
+
+async def _check(connection: Connection) -> None:
+    # A ping before each query would double the round trips; a server that went away meanwhile is noticed all the same.
+    if time.monotonic() - connection.__dict__["rested_since"] > PING_AFTER:
+        await AsyncConnectionPool.check_connection(connection)

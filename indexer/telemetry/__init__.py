@@ -1,0 +1,1 @@
+"""What the API tells about itself: metrics, one log line a request, security events, traces."""
