@@ -7,9 +7,11 @@ nothing waits for anything.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
 
 from indexer import log
 from indexer.api import problems
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 logger = log.get(__name__)
 
 GIVEN = frozenset({"GET", "HEAD"})
+GUESSERS, GUESSED_FOR = 10_000, 60.0  # addresses whose key was refused, and for how many seconds that is remembered
 CLIENT_LEFT = 499  # in logs and metrics alone: nobody is there to read a status
 
 
@@ -62,6 +65,7 @@ class Front:
     reads: Reads
     is_draining: bool = False
     in_flight: int = 0
+    _guessed: TTLCache[str, bool] = field(default_factory=lambda: TTLCache(GUESSERS, GUESSED_FOR))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, count it, log it."""
@@ -123,14 +127,20 @@ class Front:
     async def _who(self, call: Call, head: Head) -> Principal:
         if head.authorization is None and head.api_key is None:
             return ANONYMOUS
+        # Guessing is bounded like asking for tokens is, whatever route it is tried on; and before a signature is looked
+        # at, which costs a hundred times more than a limit does.
+        has_guessed = call.client in self._guessed
+        if has_guessed:
+            await self._limit(call, RouteClass.AUTH.value)
         try:
             return self.authenticator.authenticate(text_of(head.authorization), text_of(head.api_key))
         except Refused as refused:
             self._refused(call, refused)
             if refused.reason is Reason.UNAVAILABLE:
                 raise _Turned(HTTPStatus.SERVICE_UNAVAILABLE, str(refused), [problems.RETRY]) from None
-            # Guessing is bounded like asking for tokens is, whatever route it is tried on.
-            await self._limit(call, RouteClass.AUTH.value)
+            self._guessed[call.client] = True
+            if not has_guessed:
+                await self._limit(call, RouteClass.AUTH.value)
             raise _unauthorized(str(refused), reason=refused.reason.value) from None
 
     def _refused(self, call: Call, refused: Refused) -> None:
@@ -139,7 +149,8 @@ class Front:
             Event.AUTHENTICATION_FAILED,
             client=call.client,
             request_id=call.request_id,
-            user_id=refused.key_id,
+            # Whose secret is wrong is nobody proven.
+            user_id=None if refused.reason is Reason.SIGNATURE else refused.key_id,
             detail=f"{refused.reason.value}: {refused}",
         )
 

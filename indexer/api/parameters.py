@@ -42,7 +42,8 @@ class _AnyText(Convertor[str]):
 register_url_convertor("any", _AnyText())
 
 
-def _reader(request: Request) -> Reader:
+# Dependencies are coroutines throughout: FastAPI would run a plain function in a thread, which takes longer than a query.
+async def _reader(request: Request) -> Reader:
     reader: Reader = request.app.state.reader
     return reader
 
@@ -52,7 +53,7 @@ def _network(request: Request) -> Network:
     return network
 
 
-def _ticker(
+async def _ticker(
     ticker: Annotated[str, Path(min_length=1, max_length=2_000, description="As deployed, in any case.")],
 ) -> str:
     # PostgreSQL cannot hold NUL in text, so no ticker has one; asked for it would raise.
@@ -61,7 +62,7 @@ def _ticker(
     return stored_name(ticker)
 
 
-def _address(
+async def _address(
     request: Request,
     address: Annotated[
         str,
@@ -107,7 +108,7 @@ Cursor = Annotated[
 ]
 
 
-def page(
+async def page(
     skip: Annotated[int, Query(ge=0, le=MAX_SKIP, description="How many to leave out; for more use the cursor.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")] = 100,
 ) -> Page:

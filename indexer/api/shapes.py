@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -261,6 +262,7 @@ def state(row: Row) -> Row:
     }
 
 
+@lru_cache(maxsize=4_096)  # of the rows of a page many are of one block
 def iso_time(value: datetime) -> str:
     """Return a time as clients read it."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -30,6 +30,7 @@ logger = log.get(__name__)
 
 CHANNELS = ("simplicity_tip", "simplicity_auth", "simplicity_maintenance")
 PULSE_TIMEOUT = 2  # seconds
+KEYS_TIMEOUT = 10  # seconds: 100 000 keys take one
 CONFIRMED_FOR = 5.0  # seconds that a tip counts as known after the database named it last
 
 
@@ -124,6 +125,8 @@ class Watcher:
         async with connection:
             for channel in CHANNELS:
                 await connection.execute(f"LISTEN {channel}")
+            # Anew with each connection: after a failover or a restore the count of changes may stand lower.
+            await self._read_keys(connection, whole=True)
             while True:
                 await self._pulse(connection)
                 await self._look_at_replica()
@@ -152,8 +155,7 @@ class Watcher:
             if row is None:
                 return
             if row["keys_changed"] > self.authenticator.newest:
-                records = await connection.execute(RECORDS_SINCE, {"since": self.authenticator.newest})
-                self.authenticator.update([record_of(record) for record in await records.fetchall()])
+                await self._read_keys(connection, whole=False)
         if self._problem:
             logger.info("database is back")
             self._problem = ""
@@ -161,8 +163,15 @@ class Watcher:
         self._confirmed = time.monotonic()
         self._move(row)
 
+    async def _read_keys(self, connection: psycopg.AsyncConnection[dict[str, Any]], *, whole: bool) -> None:
+        since = -1 if whole else self.authenticator.newest
+        async with asyncio.timeout(KEYS_TIMEOUT):
+            cursor = await connection.execute(RECORDS_SINCE, {"since": since})
+            records = [record_of(row) for row in await cursor.fetchall()]
+        self.authenticator.update(records, whole=whole)
+
     def _move(self, row: dict[str, Any]) -> None:
-        if row["tip_hash"] == b"":
+        if not row["tip_hash"]:
             return  # nothing is indexed yet
         before = self.tip
         self.tip = Tip(row["tip_height"], row["tip_hash"], row["state_hash"], row["time"], row["node_height"])

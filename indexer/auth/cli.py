@@ -234,7 +234,7 @@ def inspect(
 
     Exit code 0: accepted; 1: refused; 2: it cannot be told.
 
-    Examples: simplicity auth inspect - < token; pbpaste | simplicity auth inspect - --scope operate --json
+    Example: simplicity auth inspect - --scope operate --json < token
     """
     from indexer.auth.inspection import inspect as inspecting  # noqa: PLC0415 - not needed for --help
 

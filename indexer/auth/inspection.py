@@ -10,7 +10,7 @@ from indexer.auth import store, tokens
 from indexer.auth.authenticator import Authenticator
 from indexer.auth.keys import PREFIX
 from indexer.auth.principal import Reason, Refused, Scope, scope_text
-from indexer.auth.ring_file import load
+from indexer.auth.ring_file import RingFile, load
 from indexer.auth.times import moment
 from indexer.settings import ConfigurationError
 
@@ -63,12 +63,8 @@ def inspect(credential: str, settings: Settings, needed: Scope | None) -> Verdic
 
     Raises ConfigurationError, StoreError and StoreUnavailableError where that cannot be told here.
     """
-    authenticator = Authenticator.from_settings(settings)
     kind: Kind = "key" if credential.startswith(PREFIX) else "token"
-    if kind == "key" and settings.AUTH_PEPPER is None:
-        raise ConfigurationError("AUTH_PEPPER is not set: without the API hosts' pepper a key cannot be checked")
-    if kind == "token" and settings.AUTH_KEY_RING is None:
-        raise ConfigurationError("AUTH_KEY_RING is not set: without the API hosts' key ring a token cannot be checked")
+    authenticator = _authenticator(kind, settings)
     try:
         authenticator.authenticate(None, credential)
     except Refused as refused:
@@ -84,6 +80,17 @@ def inspect(credential: str, settings: Settings, needed: Scope | None) -> Verdic
         record = None if refused.reason is Reason.SIGNATURE else records.get(refused.key_id or "")
         return Verdict(kind, refused.reason, str(refused), record, expires_at=record.expires_at if record else None)
     return _accepted(credential, principal, records[principal.user_id or ""], settings.AUTH_KEY_RING, needed)
+
+
+def _authenticator(kind: Kind, settings: Settings) -> Authenticator:
+    """Return one that knows what this kind of credential needs; the other kind's settings may be wrong."""
+    if kind == "key":
+        if settings.AUTH_PEPPER is None:
+            raise ConfigurationError("AUTH_PEPPER is not set: without the API hosts' pepper a key cannot be checked")
+        return Authenticator(settings.AUTH_PEPPER.get_secret_value(), None, settings.AUTH_TOKEN_SECONDS)
+    if settings.AUTH_KEY_RING is None:
+        raise ConfigurationError("AUTH_KEY_RING is not set: without the API hosts' key ring a token cannot be checked")
+    return Authenticator(None, RingFile(settings.AUTH_KEY_RING), settings.AUTH_TOKEN_SECONDS)
 
 
 def _accepted(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from indexer.auth.principal import SCOPES, Kind, Principal, Reason, Refused, Scope
 
@@ -28,46 +28,32 @@ _CREDENTIALS = [
 class AccessToken(BaseModel):
     """A token, to be sent as `Authorization: Bearer …`; `expires_in` in seconds, scopes separated by spaces."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "access_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSIs…",
-                    "token_type": "Bearer",
-                    "expires_in": 900,
-                    "scope": "read operate",
-                    "key_id": "3f9a1c5b7d20",
-                }
-            ]
-        }
-    )
-
-    access_token: str = Field(repr=False)
+    access_token: str = Field(repr=False, examples=["eyJhbGciOiJFZERTQSIsImtpZCI6IjE2…"])
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the scheme's name
-    expires_in: int
-    scope: str
-    key_id: str
+    expires_in: int = Field(examples=[900])
+    scope: str = Field(examples=["read operate"])
+    key_id: str = Field(examples=["3f9a1c5b7d20"])
 
 
 class Caller(BaseModel):
     """Who calls: the id of the API key, null for nobody in particular."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"user_id": "3f9a1c5b7d20", "scopes": ["read", "operate"], "kind": "token"}]}
-    )
-
-    user_id: str | None
-    scopes: list[Scope]
-    kind: Kind
+    user_id: str | None = Field(examples=["3f9a1c5b7d20"])
+    scopes: list[Scope] = Field(examples=[["read", "operate"]])
+    kind: Kind = Field(examples=["token"])
 
 
 def auth_router(
     authenticator: Authenticator, principal_of: Callable[[Request], Principal], errors: dict[int | str, dict[str, Any]]
 ) -> APIRouter:
     """Return the routes; `principal_of` says who sent a request, `errors` describes problems by status for OpenAPI."""
-    router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=_CREDENTIALS)
+    # What the front answers in front of both.
+    responses: dict[int | str, dict[str, Any]] = {
+        status: errors[status] for status in (401, 429, 503) if status in errors
+    }
+    router = APIRouter(prefix="/v1/auth", tags=["auth"], dependencies=_CREDENTIALS, responses=responses)
 
-    @router.post("/token", responses={status: errors[status] for status in (401, 403, 503) if status in errors})
+    @router.post("/token", responses={status: errors[status] for status in (403,) if status in errors})
     async def token(request: Request, response: Response) -> AccessToken:
         """Exchange an API key for a token of the same scopes that any process verifies without the database.
 

@@ -123,7 +123,7 @@ PULSE = """
     SELECT c.tip_height, c.tip_hash, b.state_hash, b.time, c.node_height,
         m.is_on, m.message, m.route_classes, m.serve_cached, m.retry_after,
         (SELECT coalesce(max(changed), 0) FROM ops.api_keys) AS keys_changed
-    FROM index.chain c LEFT JOIN index.blocks b ON b.height = c.tip_height CROSS JOIN ops.maintenance m"""
+    FROM ops.maintenance m LEFT JOIN index.chain c ON true LEFT JOIN index.blocks b ON b.height = c.tip_height"""
 LAG = "SELECT tip_height, tip_hash FROM index.chain"
 
 # From the block that a client saw last: back through the blocks that reorgs took, to one that stands, and on from it.
