@@ -103,13 +103,15 @@ def api(context: typer.Context, *, env_file: EnvFile = None) -> None:
     if context.invoked_subcommand is not None:
         return
     from indexer.api.server import listen, serve  # noqa: PLC0415 - FastAPI is not needed for --help
+    from indexer.telemetry.sink import Sink  # noqa: PLC0415 - as above
 
     with clear_errors():
         settings = load(env_file)
-    log.configure(settings.LOG_LEVEL)
+    sink = Sink.on_stderr()
+    log.configure(settings.LOG_LEVEL, sink)
     with clear_errors(), _listening("API_HOST", settings.API_HOST, "API_PORT", settings.API_PORT):
         listener = listen(settings)
-    serve(settings, listener)
+    serve(settings, listener, sink)
 
 
 @api_app.command("maintenance")

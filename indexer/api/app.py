@@ -17,6 +17,7 @@ from indexer.api.routes import address, brc20, bulk, meta, stream
 from indexer.api.routes.meta import RELEASE
 from indexer.api.service import Service
 from indexer.auth.routes import auth_router
+from indexer.telemetry.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class Api:
     """The ASGI application: the front, and behind it the routes. `routes` is FastAPI's, for its OpenAPI document."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.service = Service.from_settings(settings)
+    def __init__(self, settings: Settings, sink: Sink) -> None:
+        self.service = Service.from_settings(settings, sink)
         self.routes = _routes(self.service)
         service = self.service
         reads = Reads(
@@ -64,9 +65,9 @@ class Api:
         self.service.watcher.wake()
 
 
-def create_app(settings: Settings) -> Api:
-    """Return the application; it connects to what it reads when it starts."""
-    return Api(settings)
+def create_app(settings: Settings, sink: Sink | None = None) -> Api:
+    """Return the application, which logs into `sink`; it connects to what it reads when it starts."""
+    return Api(settings, sink or Sink.on_stderr())
 
 
 def _routes(service: Service) -> FastAPI:

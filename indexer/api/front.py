@@ -19,6 +19,7 @@ from indexer.api.call import Call, template
 from indexer.api.classes import NEED_READ, RouteClass, route_class
 from indexer.api.client import client_address, limit_key, within
 from indexer.api.limiter import headers as limit_headers
+from indexer.api.refusals import BodyRefusedError, whole_body
 from indexer.api.sending import Sender, head_of, text_of
 from indexer.auth.principal import ANONYMOUS, Principal, Reason, Refused
 from indexer.settings import LIMITED
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from indexer.api.kept import Reads
     from indexer.api.limiter import Limiter
+    from indexer.api.refusals import Kind
     from indexer.api.sending import Head, Headers
     from indexer.api.service import Telemetry
     from indexer.api.tip import Watcher
@@ -40,6 +42,17 @@ if TYPE_CHECKING:
 logger = log.get(__name__)
 
 GIVEN = frozenset({"GET", "HEAD"})
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+# What the protocol and the body's bounds turn away, as security events.
+REFUSED: dict[Kind, Event] = {
+    "malformed": Event.MALFORMED_REQUEST,
+    "uri_too_long": Event.OVERSIZED_REQUEST,
+    "head_too_large": Event.OVERSIZED_REQUEST,
+    "body_too_large": Event.OVERSIZED_REQUEST,
+    "head_timeout": Event.SLOW_REQUEST,
+    "body_timeout": Event.SLOW_REQUEST,
+    "slow_reader": Event.SLOW_REQUEST,
+}
 GUESSERS, GUESSED_FOR = 10_000, 60.0  # addresses whose key was refused, and for how many seconds that is remembered
 CLIENT_LEFT = 499  # in logs and metrics alone: nobody is there to read a status
 
@@ -88,7 +101,9 @@ class Front:
             self.in_flight -= 1
             if traced is not None:
                 traced.end(call.endpoint, call.status, call.request_id)
-            self._note(call, scope["method"], time.perf_counter() - started)
+            # How long a client listens to a stream says nothing of how quick we are.
+            is_stream = call.route_class is RouteClass.STREAM and sender.started_at
+            self._note(call, scope["method"], (sender.started_at if is_stream else time.perf_counter()) - started)
 
     def _call(self, scope: Scope, head: Head) -> Call:
         peer = scope["client"][0] if scope.get("client") else None
@@ -98,25 +113,35 @@ class Front:
         named = head.request_id if head.request_id is not None and peer and within(peer, trusted) else None
         call = Call(request_id(named), client, route_class(scope["path"]))
         scope["call"] = call
+        log.request_id.set(call.request_id)
         return call
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, sender: Sender, head: Head) -> None:
         try:
             if call.route_class is not RouteClass.PROBE:
                 await self._admit(call, head)
+            if scope["method"] not in BODILESS:
+                receive = await whole_body(scope, receive)
             if self.watcher.maintenance.covers(call.route_class):
                 await self._maintain(call, scope, sender, head)
                 return
             if call.route_class is RouteClass.READ and scope["method"] in GIVEN:
                 await self.reads.answer(call, scope, head, sender)
                 return
+        except BodyRefusedError as refused:
+            self._event(REFUSED[refused.kind], call, str(refused))
+            status, headers, body = problems.prepared(refused.status, str(refused))
+            await sender.whole(status, [*headers, problems.NO_STORE], body)
+            return
         except _Turned as turned:
             status, headers, body = problems.prepared(turned.status, str(turned), **turned.more)
             await sender.whole(status, [*headers, *turned.headers, problems.NO_STORE], body)
             return
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await self.app(inner, receive, sender)
-        call.endpoint = template(inner)
+        try:
+            await self.app(inner, receive, sender)
+        finally:
+            call.endpoint = template(inner)
 
     async def _admit(self, call: Call, head: Head) -> None:
         call.principal = await self._who(call, head)
@@ -194,6 +219,10 @@ class Front:
             [(b"retry-after", str(maintenance.retry_after).encode())],
             type="urn:simplicity:maintenance",
         )
+
+    def refused(self, kind: Kind, client: str | None) -> None:
+        """Note what the protocol turned away before it was a request."""
+        self.telemetry.security.event(REFUSED[kind], client=client, request_id=None, detail=kind.replace("_", " "))
 
     def _event(self, event: Event, call: Call, detail: str) -> None:
         self.telemetry.security.event(

@@ -108,7 +108,10 @@ class Reads:
         # A call of its own: who asked first may be gone before the answer is there, and others wait for it.
         call = Call(outer.request_id, outer.client, outer.route_class)
         inner = {**scope, "method": "GET", "call": call}
-        await self.app(inner, _no_body, recorder)
+        try:
+            await self.app(inner, _no_body, recorder)
+        finally:
+            outer.endpoint = template(inner)
         entry = self._entry(call, recorder, template(inner))
         if entry.status in KEPT and call.at is not None:
             self.local.put(key, entry)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from indexer.remote.node import Node, NodeTip
 
 KEPT = 1.0  # seconds
+WATCHED = 5.0  # seconds
 
 
 class NodeView:
@@ -48,6 +49,12 @@ class NodeView:
         with traces.call("bitcoin_node", METHOD):
             self.last = await self.node.tip()
         return self.last
+
+    async def run(self) -> None:
+        """Ask now and then until cancelled: the lag has to show also when nobody else asks."""
+        while True:
+            await self.height()
+            await asyncio.sleep(WATCHED)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -42,7 +42,7 @@ class _AnyText(Convertor[str]):
 register_url_convertor("any", _AnyText())
 
 
-# Dependencies are coroutines throughout: FastAPI would run a plain function in a thread, which takes longer than a query.
+# Dependencies are coroutines throughout: FastAPI would run a plain function in a thread, which costs more than a query.
 async def _reader(request: Request) -> Reader:
     reader: Reader = request.app.state.reader
     return reader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def text_of(header: bytes | None) -> str | None:
 class Sender:
     """Sends an answer, once; `started` says whether its status is out. A drain also ends the connection."""
 
-    __slots__ = ("_bare", "_call", "_closing", "_send", "started")
+    __slots__ = ("_bare", "_call", "_closing", "_send", "started", "started_at")
 
     def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool) -> None:
         self._send = send
@@ -67,11 +68,12 @@ class Sender:
         self._bare = bare  # HEAD: the headers of the answer alone
         self._closing = closing
         self.started = False
+        self.started_at = 0.0  # by perf_counter
 
     async def __call__(self, message: Message) -> None:
         """Pass a message of a route on."""
         if message["type"] == "http.response.start":
-            self.started = True
+            self.started, self.started_at = True, time.perf_counter()
             self._call.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._own()]
         elif self._bare:

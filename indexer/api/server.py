@@ -11,11 +11,13 @@ import uvicorn
 
 from indexer import log
 from indexer.api.app import Api, create_app
+from indexer.api.protocol import bounded
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from indexer.settings import Settings
+    from indexer.telemetry.sink import Sink
 
 # Above a balancer's idle time-out, which is mostly 60 s: closing first would drop requests on their way.
 KEEP_ALIVE = 75
@@ -31,10 +33,10 @@ def listen(settings: Settings) -> socket.socket:
     return socket.create_server(address[:2], family=family, backlog=BACKLOG)
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
+def serve(settings: Settings, listener: socket.socket, sink: Sink) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain."""
     with listener:
-        api = create_app(settings)
+        api = create_app(settings, sink)
         logger.info("listening", host=settings.API_HOST, port=listener.getsockname()[1])
         # uvicorn raises the signal that stopped it once more when it is done: a clean stop must exit with 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
@@ -45,6 +47,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 def _config(api: Api) -> uvicorn.Config:
     return uvicorn.Config(
         api,
+        http=bounded(api.front.refused),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

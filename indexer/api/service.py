@@ -24,7 +24,6 @@ from indexer.telemetry import traces
 from indexer.telemetry.access import AccessLog
 from indexer.telemetry.metrics import Metrics, Position
 from indexer.telemetry.security import SecurityLog
-from indexer.telemetry.sink import Sink
 from indexer.telemetry.traces import Traces
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from indexer.settings import Settings
+    from indexer.telemetry.sink import Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,10 @@ class Telemetry:
     traces: Traces
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return telemetry on standard error and, where a collector is named, to it."""
-        metrics, sink = Metrics(), Sink.on_stderr()
+    def from_settings(cls, settings: Settings, sink: Sink) -> Self:
+        """Return telemetry into `sink` and, where a collector is named, to it."""
+        metrics = Metrics()
+        metrics.pull_counter("log_lines_dropped_total", "Log lines that could not be written", lambda: sink.dropped)
         security = SecurityLog(sink.put, metrics.security_events)
         return cls(metrics, AccessLog(sink.put, settings.LOG_LEVEL), security, Traces.from_settings(settings))
 
@@ -68,12 +69,13 @@ class Service:
     events: Events
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, sink: Sink) -> Self:
         """Put the parts together; nothing connects before `running`. Raises ConfigurationError for a bad key ring."""
-        telemetry = Telemetry.from_settings(settings)
+        telemetry = Telemetry.from_settings(settings, sink)
         metrics = telemetry.metrics
         reader = Reader.from_settings(settings)
         reader.observe, reader.span = metrics.observe_query, traces.sql
+        reader.pools.observe_wait = metrics.observe_wait
         authenticator = Authenticator.from_settings(settings, metrics.tokens_issued.inc)
         watcher = Watcher(settings, reader.pools, authenticator, on_reorg=metrics.reorgs.inc)
         redis = RemoteRedis.from_settings(settings)
@@ -104,6 +106,8 @@ class Service:
         work: list[Coroutine[Any, Any, None]] = [self.watcher.run()]
         if self.shared is not None:
             work.append(self.shared.run())
+        if self.node.node is not None:
+            work.append(self.node.run())
         tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
@@ -117,6 +121,7 @@ class Service:
                 await self.redis.close()
             await self.reader.pools.close()
             await asyncio.to_thread(self.telemetry.traces.close)
+            self.telemetry.security.sum_up()
 
     def checks(self) -> tuple[Check, ...]:
         """Return the questions behind /health/detailed."""

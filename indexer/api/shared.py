@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from indexer.api.cache import Entry
 from indexer.remote.breaker import RemoteUnavailableError
+from indexer.telemetry import traces
 
 if TYPE_CHECKING:
     from indexer.remote.redis import RemoteRedis
@@ -43,7 +44,8 @@ class SharedCache:
     async def get(self, key: bytes) -> Entry | None:
         """Return what is kept for an address, fresh or not."""
         try:
-            found = await self._redis.guard(lambda: self._read(self._name(key)))
+            with traces.call("redis", "get"):
+                found = await self._redis.guard(lambda: self._read(self._name(key)))
             return None if found is None else _decode(found)
         except (*_AWAY, msgspec.MsgspecError):
             return None

@@ -69,7 +69,9 @@ class Node:
         self._client = httpx2.AsyncClient(trust_env=False, timeout=None, limits=httpx2.Limits(max_connections=4))
         self._last = ""  # what the last error said
         answers = (RpcError, NodeUnauthorizedError)
-        self.guard = Guarded("node", Policy(timeout, attempts=2, may_pass=(DroppedError,), answers=answers, pause=2.0))
+        self.guard = Guarded(
+            "bitcoin_node", Policy(timeout, attempts=2, may_pass=(DroppedError,), answers=answers, pause=2.0)
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

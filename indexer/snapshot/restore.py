@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,8 +16,9 @@ from indexer.snapshot.container import Content, Snapshot, opened
 from indexer.snapshot.errors import SnapshotError
 from indexer.snapshot.tables import TABLES, lines, settle_format
 from indexer.store import schema
-from indexer.store.chain import Tip, claim, read_tip
-from indexer.store.connection import LockKey, StoreError, StoreUnavailableError, connect, require_utf8, translated
+from indexer.store.chain import Move, Tip, claim, move_tip, read_tip
+from indexer.store.connection import StoreError, StoreUnavailableError, connect, require_utf8, translated
+from indexer.store.lock import give_up, try_lock
 from indexer.store.partitions import ensure_partition, partition_of
 
 if TYPE_CHECKING:
@@ -84,17 +85,14 @@ def _require_fit(path: Path, header: Header, identity: Identity) -> None:
 @contextmanager
 def _writing(database_url: str) -> Iterator[Connection]:
     """Open a connection that holds the writer's lock."""
-    with closing(connect(database_url)) as connection:
+    connection = connect(database_url)
+    try:
         require_utf8(connection)
-        row = connection.execute(f"SELECT pg_try_advisory_lock({LockKey.WRITER.sql})").fetchone()
-        if row is None or not row[0]:
+        if not try_lock(connection):
             raise StoreUnavailableError("another process writes to this database; stop its sync, then try again")
-        try:
-            yield connection
-        finally:
-            # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
-            with suppress(psycopg.Error):
-                connection.execute("SELECT pg_advisory_unlock_all()")
+        yield connection
+    finally:
+        give_up(connection)
 
 
 def _stands_at(connection: Connection) -> Tip | None:
@@ -127,10 +125,7 @@ def _fill(connection: Connection, identity: Identity, snapshot: Snapshot, progre
                 copy.write(piece)
         connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier("index", table.name)))
     _compare(connection, header, progress)
-    connection.execute(
-        "UPDATE index.chain SET tip_height = %s, tip_hash = %s, undo_from = %s, node_height = %s",
-        (header.height, _tip(header).hash, header.undo_from, header.height),
-    )
+    move_tip(connection, Move(header.height, _tip(header).hash, header.undo_from, header.height))
 
 
 def _compare(connection: Connection, header: Header, progress: Progress) -> None:

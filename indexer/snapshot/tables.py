@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from indexer.store.rows import OPERATION_COLUMNS
+from indexer.store.rows import OPERATION_COLUMNS, BlockRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,11 +48,7 @@ class Table:
         return sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier("index", self.name), _names(self.columns))
 
 
-BLOCKS = Table(
-    "blocks",
-    ("height", "hash", "prev_hash", "time", "op_count", "events_hash", "state_hash", "state_digest"),
-    ("height",),
-)
+BLOCKS = Table("blocks", BlockRow._fields, ("height",))
 OPERATIONS = Table("operations", OPERATION_COLUMNS, ("op_id",))
 DEPLOYS = Table(
     "deploys", ("ticker", "max_supply", "limit_per_mint", "minted", "height", "txid", "deployer"), ("ticker_key",)

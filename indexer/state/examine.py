@@ -10,8 +10,8 @@ from indexer.protocol.hashing import EMPTY, events_hash, next_state_hash
 from indexer.state.findings import Difference, Findings, Kind
 from indexer.state.replay import Replay, operations_of
 from indexer.state.tables import compare_undo
-from indexer.store.replayed import BlockRow, OperationRow, Recorded, as_recorded, operation_row
-from indexer.store.rows import first_op_id
+from indexer.store.replayed import OperationRow, Recorded, as_recorded, operation_row
+from indexer.store.rows import BlockRow, block_row, first_op_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,14 +121,14 @@ class Examination:
     def _from_node(self, height: int, node: NodeBlocks) -> _Replayed:
         block = node.block(height)
         delta = self.replay.apply(block, block.operations)
-        return _Replayed(delta, _block_row(delta), _operation_rows(delta))
+        return _Replayed(delta, block_row(delta), _operation_rows(delta))
 
     def _from_rows(self, record: Recorded) -> _Replayed:
         stored, rows = record.block, _counted(record)
         delta = self.replay.apply(stored or _NoHeader(), operations_of(rows, self._rules))
         was_trusted, self._is_trusted = self._is_trusted, self._confirms(stored, delta)
         self.is_sound = self._is_trusted or (stored is not None and stored.state_digest == delta.after.state_digest)
-        expected = _block_row(delta)
+        expected = block_row(delta)
         if self._last is not None and self._last.height == record.height - 1:
             expected = expected._replace(prev_hash=self._last.hash)
             if stored is not None and stored.prev_hash != self._last.hash:
@@ -190,20 +190,6 @@ class Examination:
             compare_undo(record.height, record.undo, _NO_UNDO, self._findings)
         elif self.is_sound:
             compare_undo(record.height, record.undo, self.replay.undo(delta), self._findings)
-
-
-def _block_row(delta: BlockDelta) -> BlockRow:
-    after = delta.after
-    return BlockRow(
-        after.height,
-        delta.hash,
-        delta.prev_hash,
-        delta.time,
-        len(delta.rows),
-        delta.events_hash,
-        after.state_hash,
-        after.state_digest,
-    )
 
 
 def _operation_rows(delta: BlockDelta) -> list[OperationRow]:

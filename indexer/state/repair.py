@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-import psycopg
 
 from indexer.bitcoin.rpc import NodeError, NodeUnavailableError
 from indexer.protocol.hashing import EMPTY
@@ -17,6 +14,7 @@ from indexer.store import rebuild
 from indexer.store.chain import claim
 from indexer.store.changes import insert_balances, insert_deploys
 from indexer.store.connection import StoreError, connect, translated
+from indexer.store.lock import give_up, try_lock
 from indexer.store.replayed import chain_row, recorded
 from indexer.store.writer import StaleWriterError, UndoMissingError, Writer
 from indexer.sync.follower import Follower, Step, WrongNetworkError
@@ -125,7 +123,7 @@ class Repair:
         try:
             with translated():
                 require_schema(connection)
-                if not rebuild.try_lock(connection):
+                if not try_lock(connection):
                     raise StoreError("a sync writes to this database: stop every sync, then repair")
                 with connection.transaction():
                     rebuild.hold_chain(connection)
@@ -134,10 +132,7 @@ class Repair:
                         self._require_blocks(follow, plan)
                     return plan, self._rebuild(connection, plan.good) if plan.is_needed else None
         finally:
-            # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
-            with suppress(psycopg.Error):
-                connection.execute("SELECT pg_advisory_unlock_all()")
-            connection.close()
+            give_up(connection)
 
     def _require_blocks(self, follow: BlockSource, plan: Plan) -> None:
         """Make sure that the node can give back what is about to be deleted: it may be down, pruned or another's."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import psycopg
 
+from indexer.bitcoin.block import display
 from indexer.protocol.hashing import EMPTY
 from indexer.protocol.model import Position
 from indexer.store.connection import StoreError
@@ -14,6 +15,15 @@ from indexer.store.connection import StoreError
 if TYPE_CHECKING:
     from indexer.settings import Settings
     from indexer.store.connection import Connection
+
+TIP_CHANNEL = "simplicity_tip"  # NOTIFY: "<height> <hash>", the hash as people write it, empty before the first block
+
+_MOVE_TIP = """
+    UPDATE index.chain SET tip_height = %(height)s, tip_hash = %(hash)s, undo_from = %(undo_from)s,
+        node_height = coalesce(%(node_height)s, node_height)
+    WHERE tip_height = coalesce(%(from_height)s, tip_height) AND tip_hash = coalesce(%(from_hash)s, tip_hash)
+        AND epoch = coalesce(%(epoch)s, epoch)
+    RETURNING pg_notify(%(channel)s, %(told)s)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,37 @@ class Tip:
     def height(self) -> int:
         """The height of the last indexed block; one below the start before the first."""
         return self.position.height
+
+
+class Move(NamedTuple):
+    """Where the chain's row comes to stand; the node's height stays as it is with None."""
+
+    height: int
+    hash: bytes
+    undo_from: int
+    node_height: int | None = None
+
+
+def move_tip(connection: Connection, to: Move, fence: tuple[Tip, int] | None = None) -> bool:
+    """Let the chain's row stand elsewhere, and tell who listens on TIP_CHANNEL when the transaction commits.
+
+    With a fence only where it still stands at that tip in that epoch. Return whether it moved.
+    """
+    tip, epoch = fence or (None, None)
+    given = to._asdict() | {
+        "from_height": tip and tip.height,
+        "from_hash": tip and tip.hash,
+        "epoch": epoch,
+        "channel": TIP_CHANNEL,
+        "told": f"{to.height} {display(to.hash)}",
+    }
+    return connection.execute(_MOVE_TIP, given).rowcount == 1
+
+
+def hash_at(connection: Connection, height: int) -> bytes | None:
+    """Return the hash (internal order) of the block indexed at a height, None where there is none."""
+    row = connection.execute("SELECT hash FROM index.blocks WHERE height = %s", (height,)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def claim(connection: Connection, identity: Identity) -> int:

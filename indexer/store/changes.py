@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from indexer.protocol.amount import format_amount
-from indexer.store.rows import numeric, operation_rows, ticker_key, ticker_keys
+from indexer.store.rows import block_row, numeric, operation_rows, ticker_key, ticker_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ class _Merged:
 def store(connection: Connection, deltas: Sequence[BlockDelta], undo_rows: UndoRows) -> None:
     """Write the rows of blocks, operations, deploys and balances, and the undo data given, in the open transaction."""
     merged = _merge(deltas)
-    _copy(connection, _COPY_BLOCKS, map(_block_row, deltas))
+    _copy(connection, _COPY_BLOCKS, map(block_row, deltas))
     _copy(
         connection, _COPY_OPERATIONS, (row for each in deltas for row in operation_rows(each.after.height, each.rows))
     )
@@ -127,20 +127,6 @@ def _copy(connection: Connection, statement: Query, rows: Iterable[tuple[Any, ..
         copy.write_row(first)
         for row in iterator:
             copy.write_row(row)
-
-
-def _block_row(delta: BlockDelta) -> tuple[Any, ...]:
-    after = delta.after
-    return (
-        after.height,
-        delta.hash,
-        delta.prev_hash,
-        delta.time,
-        len(delta.rows),
-        delta.events_hash,
-        after.state_hash,
-        after.state_digest,
-    )
 
 
 def _deploy_row(deploy: Deploy) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableError, adapt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from indexer.settings import Settings
 
@@ -55,6 +55,7 @@ class Pools:
     def __init__(self, pools: dict[Kind, Pool]) -> None:
         self._pools = pools
         self.replica_is_fit = False
+        self.observe_wait: Callable[[str, float], None] = lambda *_: None  # told a pool's name and seconds
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -98,8 +99,10 @@ class Pools:
     @asynccontextmanager
     async def connection(self, kind: Kind) -> AsyncIterator[Connection]:
         """Borrow one. Raises StoreUnavailableError where the database fails, QueryTimeoutError where it is too slow."""
+        started = time.perf_counter()
         try:
             async with self._pools[kind].connection() as connection:
+                self.observe_wait(kind.value, time.perf_counter() - started)
                 yield connection
         except psycopg.errors.QueryCanceled as error:
             raise QueryTimeoutError("the database took too long for this; ask for less") from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from indexer.store.chain import Move, hash_at, move_tip
 from indexer.store.changes import insert_undo
-from indexer.store.connection import LockKey
 from indexer.store.rows import first_op_id, numeric
 
 if TYPE_CHECKING:
@@ -13,12 +13,6 @@ if TYPE_CHECKING:
     from indexer.store.replayed import Undo
 
 _BUFFERED = 10_000  # rows of undo data that wait for their COPY
-
-
-def try_lock(connection: Connection) -> bool:
-    """Take the writer's lock for the life of the connection; False while another process has it."""
-    row = connection.execute(f"SELECT pg_try_advisory_lock({LockKey.WRITER.sql})").fetchone()
-    return row is not None and bool(row[0])
 
 
 def hold_chain(connection: Connection) -> None:
@@ -51,11 +45,7 @@ def clear_state(connection: Connection) -> None:
 
 def set_tip(connection: Connection, height: int, undo_from: int) -> None:
     """Let the chain's row stand at an indexed height, or at the one below the first."""
-    connection.execute(
-        "UPDATE index.chain SET tip_height = %(height)s, undo_from = %(undo_from)s,"
-        " tip_hash = coalesce((SELECT hash FROM index.blocks WHERE height = %(height)s), '')",
-        {"height": height, "undo_from": undo_from},
-    )
+    move_tip(connection, Move(height, hash_at(connection, height) or b"", undo_from))
 
 
 class UndoWriter:

@@ -16,11 +16,10 @@ from indexer.protocol.amount import DECIMALS
 from indexer.protocol.errors import ErrorCode
 from indexer.protocol.model import Applied, BalanceKey, Deploy, Marketplace, Operation
 from indexer.store.chain import Identity
-from indexer.store.rows import HEIGHT_SHIFT, OPERATION_COLUMNS, height_of
+from indexer.store.rows import HEIGHT_SHIFT, OPERATION_COLUMNS, BlockRow, height_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
-    from datetime import datetime
 
     from psycopg.abc import Buffer
 
@@ -49,19 +48,6 @@ class ChainRow(NamedTuple):
     tip_height: int
     tip_hash: bytes
     undo_from: int
-
-
-class BlockRow(NamedTuple):
-    """A row of `index.blocks`."""
-
-    height: int
-    hash: bytes
-    prev_hash: bytes
-    time: datetime
-    op_count: int
-    events_hash: bytes
-    state_hash: bytes
-    state_digest: bytes
 
 
 class OperationRow(NamedTuple):

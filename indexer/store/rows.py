@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.protocol.amount import format_amount
 from indexer.protocol.model import Marketplace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
-    from indexer.protocol.model import Applied
+    from indexer.protocol.model import Applied, BlockDelta
 
 HEIGHT_SHIFT = 20  # op_id = height << 20 | n: a block holds far fewer than 2^20 operations
 
@@ -34,6 +35,19 @@ OPERATION_COLUMNS = (
 )
 
 
+class BlockRow(NamedTuple):
+    """A row of `index.blocks`."""
+
+    height: int
+    hash: bytes
+    prev_hash: bytes
+    time: datetime
+    op_count: int
+    events_hash: bytes
+    state_hash: bytes
+    state_digest: bytes
+
+
 def first_op_id(height: int) -> int:
     """Return the lowest op_id of a height; the next height's is one above its highest."""
     return height << HEIGHT_SHIFT
@@ -53,6 +67,21 @@ def ticker_key(ticker: str) -> bytes:
 def ticker_keys(tickers: Iterable[str]) -> str:
     """Return the keys of tickers in hexadecimal with commas between: one parameter, made much faster than an array."""
     return ",".join(ticker_key(ticker).hex() for ticker in tickers)
+
+
+def block_row(delta: BlockDelta) -> BlockRow:
+    """Return the row that a block has."""
+    after = delta.after
+    return BlockRow(
+        after.height,
+        delta.hash,
+        delta.prev_hash,
+        delta.time,
+        len(delta.rows),
+        delta.events_hash,
+        after.state_hash,
+        after.state_digest,
+    )
 
 
 def operation_rows(height: int, rows: Iterable[Applied]) -> Iterator[tuple[Any, ...]]:

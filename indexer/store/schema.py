@@ -68,7 +68,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _grant_reads(connection: Connection, role: str) -> None:
-    """Let a role read the index and the schema's version, and nothing else."""
+    """Let a role read the index and what the API needs of `ops`, and nothing else."""
     found = connection.execute(text("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = :role"), {"role": role})
     name = found.scalar()
     if name is None:
@@ -76,7 +76,7 @@ def _grant_reads(connection: Connection, role: str) -> None:
     for statement in (
         "GRANT USAGE ON SCHEMA index, ops TO {}",
         "GRANT SELECT ON ALL TABLES IN SCHEMA index TO {}",
-        "GRANT SELECT ON ops.schema_version TO {}",
+        "GRANT SELECT ON ops.schema_version, ops.api_keys, ops.maintenance, ops.orphaned_blocks TO {}",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA index GRANT SELECT ON TABLES TO {}",
     ):
         connection.execute(text(statement.format(name)))

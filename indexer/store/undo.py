@@ -41,14 +41,29 @@ _STATEMENTS = (
     _REVERT_BALANCES.format(_BALANCES),
     SQL("DELETE FROM index.undo_deploys WHERE height > %(height)s"),
     SQL("DELETE FROM index.undo_balances WHERE height > %(height)s"),
-    SQL("DELETE FROM index.blocks WHERE height > %(height)s"),
+    # A block may be taken back, come back and be taken back again.
+    SQL("""
+        WITH gone AS (DELETE FROM index.blocks WHERE height > %(height)s RETURNING hash, height)
+        INSERT INTO ops.orphaned_blocks (hash, height, fork_height, fork_hash)
+        SELECT hash, height, %(height)s, %(hash)s FROM gone
+        ON CONFLICT (hash) DO UPDATE SET height = excluded.height, fork_height = excluded.fork_height,
+            fork_hash = excluded.fork_hash, orphaned_at = excluded.orphaned_at"""),
+    SQL("""
+        DELETE FROM ops.orphaned_blocks WHERE hash IN (
+            SELECT hash FROM ops.orphaned_blocks ORDER BY orphaned_at DESC, height DESC OFFSET %(orphans)s
+        )"""),
 )
+ORPHANS = 10_000  # remembered: years of them; the oldest go first
 
 
-def restore(connection: Connection, height: int) -> None:
-    """Take back everything that the blocks above `height` did, their rows included; the chain row stays as it is."""
+def restore(connection: Connection, height: int, block_hash: bytes) -> None:
+    """Take back everything that the blocks above a fork did, their rows included, and remember them as orphaned.
+
+    The fork is the block with this height and hash, empty before the first. The chain row stays as it is.
+    """
+    given = {"height": height, "hash": block_hash, "first": first_op_id(height + 1), "orphans": ORPHANS}
     for statement in _STATEMENTS:
-        connection.execute(statement, {"height": height, "first": first_op_id(height + 1)})
+        connection.execute(statement, given)
 
 
 def forget(connection: Connection, height: int) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
-
-import psycopg
 
 from indexer.protocol.model import BalanceKey, BlockDelta, Deploy, State
 from indexer.store import changes, undo
-from indexer.store.chain import Identity, Tip, claim, read_tip
-from indexer.store.connection import Connection, LockKey, connect, translated
+from indexer.store.chain import Identity, Move, Tip, claim, hash_at, move_tip, read_tip
+from indexer.store.connection import Connection, connect, translated
+from indexer.store.lock import give_up, try_lock
 from indexer.store.partitions import ensure_partition, partition_of
 from indexer.store.rows import ticker_keys
 from indexer.store.working_set import WorkingSet
@@ -78,18 +76,17 @@ class Writer:
         connection = connect(database_url)
         try:
             with translated():
-                row = connection.execute(f"SELECT pg_try_advisory_lock({LockKey.WRITER.sql})").fetchone()
-            if row is None or not row[0]:
-                connection.close()
-                return None
+                if not try_lock(connection):
+                    connection.close()
+                    return None
             return cls(connection, identity, undo_window=undo_window, working_set=working_set)
         except BaseException:
-            _give_up(connection)
+            give_up(connection)
             raise
 
     def close(self) -> None:
         """Give up the lock and the connection."""
-        _give_up(self._connection)
+        give_up(self._connection)
 
     def load(self, tickers: Collection[str], keys: Collection[BalanceKey]) -> State:
         """Return the state, in which at least the deploys and balances asked for are as the database has them.
@@ -121,7 +118,7 @@ class Writer:
         try:
             undo_rows = changes.undo_rows(deltas, self._working_set, undo_from)
             with translated(), self._connection.transaction():
-                self._move_tip(last, deltas[-1].hash, undo_from, node_height)
+                self._move_tip(Move(last, deltas[-1].hash, undo_from, node_height))
                 for number in partitions:
                     ensure_partition(self._connection, number)
                 changes.store(self._connection, deltas, undo_rows)
@@ -138,16 +135,19 @@ class Writer:
         return deltas
 
     def undo(self, to_height: int) -> None:
-        """Take back every block above a height, in one transaction. Raises UndoMissingError where that cannot be."""
+        """Take back every block above a height, in one transaction, and remember them as orphaned.
+
+        Raises UndoMissingError where that cannot be.
+        """
         with translated(), self._connection.transaction():
-            row = self._connection.execute("SELECT hash FROM index.blocks WHERE height = %s", (to_height,)).fetchone()
-            if to_height + 1 < self.undo_from or (row is None and to_height != self.start_height - 1):
+            fork_hash = hash_at(self._connection, to_height)
+            if to_height + 1 < self.undo_from or (fork_hash is None and to_height != self.start_height - 1):
                 raise UndoMissingError(
                     f"reorg goes below height {self.undo_from}, the last that can be taken back (MAX_REORG_DEPTH="
                     f"{self._undo_window}); if the node's chain is the right one, index into an empty database"
                 )
-            self._move_tip(to_height, b"" if row is None else bytes(row[0]), self.undo_from)
-            undo.restore(self._connection, to_height)
+            self._move_tip(Move(to_height, fork_hash or b"", self.undo_from))
+            undo.restore(self._connection, to_height, fork_hash or b"")
             tip = read_tip(self._connection)
         self._forget()
         self.tip = tip
@@ -168,13 +168,8 @@ class Writer:
                 (node_height, self._epoch, node_height),
             )
 
-    def _move_tip(self, height: int, block_hash: bytes, undo_from: int, node_height: int | None = None) -> None:
-        moved = self._connection.execute(
-            "UPDATE index.chain SET tip_height = %s, tip_hash = %s, undo_from = %s,"
-            " node_height = coalesce(%s, node_height) WHERE tip_hash = %s AND tip_height = %s AND epoch = %s",
-            (height, block_hash, undo_from, node_height, self.tip.hash, self.tip.height, self._epoch),
-        ).rowcount
-        if moved != 1:
+    def _move_tip(self, to: Move) -> None:
+        if not move_tip(self._connection, to, (self.tip, self._epoch)):
             raise StaleWriterError(f"another writer has taken over since epoch {self._epoch}; nothing was written")
 
     def _read_undo_from(self) -> int:
@@ -201,10 +196,3 @@ class Writer:
     def _forget(self) -> None:
         self._working_set.clear()
         self._added = []
-
-
-def _give_up(connection: Connection) -> None:
-    # The server takes a moment to notice that a connection is gone; whoever waits for the lock need not.
-    with suppress(psycopg.Error):
-        connection.execute("SELECT pg_advisory_unlock_all()")
-    connection.close()

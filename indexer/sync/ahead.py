@@ -16,16 +16,25 @@ from indexer.bitcoin.rpc import NodeUnavailableError, RpcError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from indexer.bitcoin.source import BlockSource
     from indexer.sync.prepare import Prepared, Preparer
 
     Wanted = Iterator[tuple[int, bytes]]  # heights and hashes
 
+HASHES = 500  # asked for at once
 DEPTH = 32  # blocks that are ahead at most: what is prepared while a full transaction commits
 OPERATIONS = 20_000  # that are ahead, about: blocks full of operations must not fill the memory
 
 
 class WorkersLostError(Exception):
     """A process that prepares blocks died: killed, or out of memory."""
+
+
+def on_chain(source: BlockSource, first: int, last: int) -> Wanted:
+    """Yield the blocks of the node's active chain from height `first` to `last`, or to its tip. Raises NodeError."""
+    while first <= last and (hashes := source.hashes(first, min(HASHES, last - first + 1))):
+        yield from enumerate(hashes, start=first)
+        first += len(hashes)
 
 
 class Ahead(Protocol):

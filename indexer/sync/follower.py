@@ -13,7 +13,7 @@ from indexer.bitcoin.block import display
 from indexer.bitcoin.rpc import NodeError
 from indexer.protocol.apply import apply, touched
 from indexer.sync import metrics
-from indexer.sync.ahead import InTurn
+from indexer.sync.ahead import InTurn, on_chain
 from indexer.sync.prepare import Preparer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from indexer.protocol.model import BlockDelta
     from indexer.protocol.rules import Rules
     from indexer.store.writer import Writer
-    from indexer.sync.ahead import Ahead, Wanted
+    from indexer.sync.ahead import Ahead
     from indexer.sync.prepare import Prepared
 
 logger = log.get(__name__)
@@ -34,7 +34,6 @@ BATCH_BLOCKS = 500
 BATCH_OPERATIONS = 2_000
 BATCH_SECONDS = 1.0
 LOOK_SECONDS = 10.0  # at least so often the node's tip is looked at
-HASHES = 500  # asked for at once
 FAR_BEHIND = 100  # blocks, from which on other processes are worth their start
 FORK_SEARCH = 16  # blocks compared at first; four times as many each time that the fork lies deeper
 
@@ -56,17 +55,36 @@ class IncoherentNodeError(NodeError):
     """The node's blocks do not follow one another."""
 
 
+def tip_of(source: BlockSource, rules: Rules) -> NodeTip:
+    """Return where the node stands. Raises NodeError, and WrongNetworkError where it follows another chain."""
+    tip = source.tip()
+    if tip.chain != rules.network:
+        raise WrongNetworkError(
+            f"node follows the chain {tip.chain!r}, BITCOIN_NETWORK is {rules.network.value!r}; "
+            "correct BITCOIN_NETWORK or BITCOIN_RPC_URL"
+        )
+    return tip
+
+
 class Follower:
     """Keeps one database on the node's active chain.
 
-    `ahead` prepares blocks while many are to be caught up with; without it that is done in turn.
+    `ahead` prepares blocks while many are to be caught up with; without it that is done in turn. `second` is asked for
+    blocks of which `source` hands out something else.
     """
 
-    def __init__(self, source: BlockSource, writer: Writer, rules: Rules, ahead: Ahead | None = None) -> None:
+    def __init__(
+        self,
+        source: BlockSource,
+        writer: Writer,
+        rules: Rules,
+        ahead: Ahead | None = None,
+        second: BlockSource | None = None,
+    ) -> None:
         self._source = source
         self._writer = writer
         self._rules = rules
-        self._in_turn = InTurn(Preparer(source, rules))
+        self._in_turn = InTurn(Preparer(source, rules, second))
         self._ahead = ahead or self._in_turn
         self._blocks: Iterator[Prepared] | None = None
         self._node: NodeTip | None = None
@@ -115,13 +133,7 @@ class Follower:
         self._ahead.close()
 
     def _look(self) -> NodeTip:
-        node = self._source.tip()
-        if node.chain != self._rules.network:
-            raise WrongNetworkError(
-                f"node follows the chain {node.chain!r}, BITCOIN_NETWORK is {self._rules.network.value!r}; "
-                "correct BITCOIN_NETWORK or BITCOIN_RPC_URL"
-            )
-        self._node = node
+        self._node = node = tip_of(self._source, self._rules)
         self._looked = time.monotonic()
         metrics.NODE_HEIGHT.set(node.height)
         metrics.TIP_HEIGHT.set(self._writer.tip.height)
@@ -167,19 +179,11 @@ class Follower:
         if self._blocks is None:
             first = self._writer.tip.height + 1
             ahead = self._ahead if goal - first >= FAR_BEHIND else self._in_turn
-            self._blocks = ahead.prepare(self._wanted(first, goal))
+            self._blocks = ahead.prepare(on_chain(self._source, first, goal))
         return self._blocks
 
     def _drop_blocks(self) -> None:
         self._blocks = None
-
-    def _wanted(self, first: int, goal: int) -> Wanted:
-        while first <= goal:
-            hashes = self._source.hashes(first, min(HASHES, goal - first + 1))
-            if not hashes:
-                return
-            yield from enumerate(hashes, start=first)
-            first += len(hashes)
 
     def _apply(self, batch: list[Prepared], node: NodeTip) -> list[BlockDelta]:
         state = self._writer.load(*touched(chain.from_iterable(block.operations for block in batch)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from indexer import log
 from indexer.bitcoin.block import Block, BlockDecodeError, OutPoint, decode, display
 from indexer.bitcoin.rpc import NodeError
 from indexer.bitcoin.script import MAX_ADDRESSED, OP_RETURN
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from indexer.protocol.model import Operation
     from indexer.protocol.parse import Candidate
     from indexer.protocol.rules import Rules
+
+logger = log.get(__name__)
 
 # Who operates once operates again, and pays for it with the change: outputs of recent candidates are the likeliest
 # to be asked for next. About 20 MB.
@@ -42,25 +45,38 @@ class Prepared(Struct, frozen=True):
 
 
 class Preparer:
-    """Fetches and decodes blocks, and finds out who sent their operations."""
+    """Fetches and decodes blocks, and finds out who sent their operations.
 
-    def __init__(self, source: BlockSource, rules: Rules) -> None:
+    `second` is another way to the same node, gone for a block that comes corrupt by the first.
+    """
+
+    def __init__(self, source: BlockSource, rules: Rules, second: BlockSource | None = None) -> None:
         self._source = source
+        self._second = second
         self._rules = rules
         self._remembered: dict[OutPoint, bytes] = {}
 
     def prepare(self, height: int, block_hash: bytes) -> Prepared:
         """Return the block with this hash, which the node says stands at a height. Raises NodeError."""
+        try:
+            return self._prepare(height, block_hash, self._source)
+        except CorruptBlockError as error:
+            if self._second is None:
+                raise
+            logger.warning("asking for the block another way", reason=str(error))
+            return self._prepare(height, block_hash, self._second)
+
+    def _prepare(self, height: int, block_hash: bytes, source: BlockSource) -> Prepared:
         with _corrupt(block_hash):
-            block = decode(self._source.raw_block(block_hash))
+            block = decode(source.raw_block(block_hash))
             if block.hash != block_hash:
                 raise BlockDecodeError(f"got block {display(block.hash)} instead")
             candidates = [found for tx in block.candidates if (found := parse(tx, self._rules)) is not None]
-            scripts = self._scripts(block, candidates)
+            scripts = self._scripts(block, candidates, source)
         operations = tuple(operation for each in candidates for operation in bind(each, scripts, self._rules, height))
         return Prepared(height, block.hash, block.prev_hash, block.time, operations)
 
-    def _scripts(self, block: Block, candidates: list[Candidate]) -> dict[OutPoint, bytes]:
+    def _scripts(self, block: Block, candidates: list[Candidate], source: BlockSource) -> dict[OutPoint, bytes]:
         scripts = block.local_scripts
         elsewhere = {}
         for candidate in candidates:
@@ -73,7 +89,7 @@ class Preparer:
                 else:
                     scripts[outpoint] = script
         self._remember(candidates)
-        return scripts | self._source.scripts(elsewhere, block.hash) if elsewhere else scripts
+        return scripts | source.scripts(elsewhere, block.hash) if elsewhere else scripts
 
     def _remember(self, candidates: list[Candidate]) -> None:
         for candidate in candidates:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from indexer import log
-from indexer.bitcoin.rest import block_source
+from indexer.bitcoin.rest import RestBlockSource, block_source
 from indexer.bitcoin.rpc import NodeError, NodeUnauthorizedError, RpcClient
+from indexer.bitcoin.source import RpcBlockSource
 from indexer.protocol.rules import Rules
 from indexer.settings import shown
 from indexer.store import schema
@@ -28,6 +29,7 @@ from indexer.sync.prepare import Preparer
 if TYPE_CHECKING:
     from threading import Event
 
+    from indexer.bitcoin.source import BlockSource
     from indexer.settings import Settings
 
 logger = log.get(__name__)
@@ -35,7 +37,14 @@ logger = log.get(__name__)
 
 def _preparer(settings: Settings) -> Preparer:
     log.configure(settings.LOG_LEVEL)  # called in a process of its own
-    return Preparer(block_source(settings, RpcClient.from_settings(settings)), _rules(settings))
+    source, second = _ways(settings, RpcClient.from_settings(settings))
+    return Preparer(source, _rules(settings), second)
+
+
+def _ways(settings: Settings, rpc: RpcClient) -> tuple[BlockSource, BlockSource | None]:
+    """Return the fastest way to a node's blocks, and another one where there is."""
+    source = block_source(settings, rpc)
+    return source, RpcBlockSource(rpc) if isinstance(source, RestBlockSource) else None
 
 
 def _rules(settings: Settings) -> Rules:
@@ -155,7 +164,8 @@ class Service:
             logger.info("writing", height=writer.tip.height, node=shown(self.settings.BITCOIN_RPC_URL))
             workers = self.settings.SYNC_WORKERS
             ahead = InProcesses(partial(_preparer, self.settings), workers) if workers else None
-            follower = Follower(block_source(self.settings, rpc), writer, _rules(self.settings), ahead)
+            source, second = _ways(self.settings, rpc)
+            follower = Follower(source, writer, _rules(self.settings), ahead, second)
             with closing(follower):
                 return self._steps(follower)
         finally:
@@ -215,6 +225,8 @@ class Service:
         return self.until is not None and self.until.height is not None and height >= self.until.height
 
     def _wait(self, reason: str) -> None:
+        if self.stop.is_set():
+            return  # stopped together with what it needs (its process group, the machine): that is no fault
         lasted = self._fault.report(reason, time.monotonic())
         if self.until is not None and lasted >= self.until.patience:
             raise _GaveUpError(reason)

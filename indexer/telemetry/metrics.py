@@ -105,7 +105,7 @@ class Metrics:
             buckets=_QUERY_BUCKETS,
             registry=self.registry,
         )
-        self.pool_wait = Histogram(
+        self._pool_wait = Histogram(
             "database_pool_wait_seconds",
             "Time that a request waited for a connection",
             ["pool"],
@@ -183,6 +183,10 @@ class Metrics:
         except KeyError:
             observe = self._queries[query] = self._query_seconds.labels(query).observe
         observe(seconds)
+
+    def observe_wait(self, pool: str, seconds: float) -> None:
+        """Note how long a request waited for a connection."""
+        self._pool_wait.labels(pool).observe(seconds)
 
     def observe_remote(self, remote: str, outcome: str, seconds: float) -> None:
         """Note the time of a call of another server and how it went: ok, error, timeout, not_asked."""

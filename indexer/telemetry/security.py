@@ -35,7 +35,7 @@ class Event(StrEnum):
     SLOW_REQUEST = "slow_request"
     HOSTILE_INPUT = "hostile_input"
     FORGED_HEADER = "forged_header"
-    TOKEN_ISSUED = "token_issued"  # noqa: S105 - an event's name
+    TOKEN_ISSUED = "token_issued"  # noqa: S105 # nosec B105
 
 
 class _Kind:

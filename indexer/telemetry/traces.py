@@ -136,7 +136,7 @@ class Traces:
         """
         parent = None if traceparent is None else parse(traceparent)
         tracer = self._tracer
-        if tracer is None or not (random() < self._share or self._wanted(parent)):  # noqa: S311 - no secret
+        if tracer is None or not (random() < self._share or self._wanted(parent)):  # noqa: S311 # nosec B311
             _current.set(None if parent is None else _Untraced(parent.trace_id))
             return None
         named = method if method in METHODS else "_OTHER"
