@@ -161,6 +161,7 @@ class Settings(BaseSettings):
     API_HOST: str = "127.0.0.1"
     API_PORT: Port = 8083
     API_PUBLIC_READS: bool = True  # false: reads need a key or token
+    API_CORS: bool = True  # browsers may read answers from any page: there are no cookies that they could misuse
     # Who may name the client's address in X-Forwarded-For: the balancer, nobody else.
     API_TRUSTED_PROXIES: Networks = ()
     # Who reads /metrics and /health/detailed without a token, besides operators.

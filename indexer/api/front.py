@@ -20,7 +20,7 @@ from indexer.api.classes import NEED_READ, RouteClass, route_class
 from indexer.api.client import client_address, limit_key, within
 from indexer.api.limiter import headers as limit_headers
 from indexer.api.refusals import BodyRefusedError, whole_body
-from indexer.api.sending import Sender, head_of, text_of
+from indexer.api.sending import PREFLIGHT, Sender, head_of, text_of
 from indexer.auth.principal import ANONYMOUS, Principal, Reason, Refused
 from indexer.settings import LIMITED
 from indexer.telemetry.access import request_id
@@ -88,7 +88,8 @@ class Front:
         started = time.perf_counter()
         head = head_of(scope["headers"])
         call = self._call(scope, head)
-        sender = Sender(send, call, bare=scope["method"] == "HEAD", closing=self.is_draining)
+        cross = head.origin is not None and self.settings.API_CORS
+        sender = Sender(send, call, bare=scope["method"] == "HEAD", closing=self.is_draining, cross=cross)
         traced = self.telemetry.traces.begin(scope["method"], scope["path"], head.traceparent)
         self.in_flight += 1
         try:
@@ -117,6 +118,9 @@ class Front:
         return call
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, sender: Sender, head: Head) -> None:
+        if scope["method"] == "OPTIONS" and head.origin is not None and self.settings.API_CORS:
+            await sender.whole(HTTPStatus.NO_CONTENT, PREFLIGHT, b"")
+            return
         try:
             if call.route_class is not RouteClass.PROBE:
                 await self._admit(call, head)

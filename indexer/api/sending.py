@@ -18,6 +18,21 @@ Headers = list[tuple[bytes, bytes]]
 # What is not meant for browsers is not given to them in a form that they could run.
 ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
+# For pages of any origin: there are no cookies, so a page can do no more than its visitor without it.
+CROSS_ORIGIN: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"Age, Cache-Status, ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Warning, X-Request-ID, "
+        + b"Simplicity-Block-Hash, Simplicity-Height, Simplicity-State-Hash",
+    ),
+]
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST"),
+    (b"access-control-allow-headers", b"Authorization, If-None-Match, Last-Event-ID, X-API-Key"),
+    (b"access-control-max-age", b"86400"),
+]
+
 
 @dataclass(slots=True)
 class Head:
@@ -29,6 +44,7 @@ class Head:
     api_key: bytes | None = None
     if_none_match: bytes | None = None
     traceparent: bytes | None = None
+    origin: bytes | None = None
 
 
 _SLOTS = {
@@ -37,6 +53,7 @@ _SLOTS = {
     b"x-api-key": "api_key",
     b"if-none-match": "if_none_match",
     b"traceparent": "traceparent",
+    b"origin": "origin",
 }
 
 
@@ -60,13 +77,14 @@ def text_of(header: bytes | None) -> str | None:
 class Sender:
     """Sends an answer, once; `started` says whether its status is out. A drain also ends the connection."""
 
-    __slots__ = ("_bare", "_call", "_closing", "_send", "started", "started_at")
+    __slots__ = ("_bare", "_call", "_closing", "_cross", "_send", "started", "started_at")
 
-    def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool) -> None:
+    def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool, cross: bool) -> None:
         self._send = send
         self._call = call
         self._bare = bare  # HEAD: the headers of the answer alone
         self._closing = closing
+        self._cross = cross  # a page of another origin asks
         self.started = False
         self.started_at = 0.0  # by perf_counter
 
@@ -90,6 +108,8 @@ class Sender:
     def _own(self) -> Headers:
         call = self._call
         own = [(b"x-request-id", call.request_id.encode()), *ALWAYS, *call.headers]
+        if self._cross:
+            own += CROSS_ORIGIN
         if self._closing:
             own.append((b"connection", b"close"))
         return own

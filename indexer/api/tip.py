@@ -110,6 +110,7 @@ class Watcher:
                 if not self._problem:
                     logger.warning("database lost", reason=said)
                 self._problem = said
+                self.pools.primary_is_away = True
                 await self._follow_replica()
             await asyncio.sleep(min(self.settings.API_POLL_INTERVAL, 1.0))
 
@@ -159,6 +160,7 @@ class Watcher:
         if self._problem:
             logger.info("database is back")
             self._problem = ""
+            self.pools.primary_is_away = False
         self.maintenance = Maintenance.of(row)
         self._confirmed = time.monotonic()
         self._move(row)

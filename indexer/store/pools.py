@@ -47,14 +47,19 @@ class Kind(Enum):
     PAGE = "primary"
     REPLICA = "replica"
     BULK = "bulk"
+    BULK_REPLICA = "bulk_replica"
 
 
 class Pools:
-    """Connections by what they are for. `replica_is_fit` is set by whoever watches the replica's lag."""
+    """Connections by what they are for.
+
+    Whoever watches the databases sets `replica_is_fit` (its lag is within bounds) and `primary_is_away`.
+    """
 
     def __init__(self, pools: dict[Kind, Pool]) -> None:
         self._pools = pools
         self.replica_is_fit = False
+        self.primary_is_away = False
         self.observe_wait: Callable[[str, float], None] = lambda *_: None  # told a pool's name and seconds
 
     @classmethod
@@ -66,10 +71,11 @@ class Pools:
         recycle = settings.DB_POOL_RECYCLE
         pools = {
             Kind.PAGE: _pool(primary, settings.DB_POOL_SIZE, page, recycle),
-            Kind.BULK: _pool(replica or primary, settings.DB_BULK_POOL_SIZE, bulk, recycle),
+            Kind.BULK: _pool(primary, settings.DB_BULK_POOL_SIZE, bulk, recycle),
         }
         if replica:
             pools[Kind.REPLICA] = _pool(replica, settings.DB_POOL_SIZE, page, recycle)
+            pools[Kind.BULK_REPLICA] = _pool(replica, settings.DB_BULK_POOL_SIZE, bulk, recycle)
         return cls(pools)
 
     @property
@@ -139,7 +145,9 @@ def _pool(url: str, size: int, timeout: int, recycle: int) -> Pool:
         max_lifetime=recycle,
         max_waiting=_MAX_WAITING,
         timeout=POOL_TIMEOUT,
-        reconnect_timeout=30,
+        # Short: a pool that waits longer and longer between its tries would still wait when the database is back. Given
+        # up, it tries at the next request, and while the database is away none comes here.
+        reconnect_timeout=2,
         open=False,
     )
 

@@ -33,10 +33,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows and the snapshot that they are of."""
+    """Rows and the snapshot that they are of; `exists` is False where what should have them does not."""
 
     at: Snapshot
     rows: list[Row]
+    exists: bool = True
 
     @property
     def first(self) -> Row | None:
@@ -120,8 +121,8 @@ class Reader:
         """Return a deployed ticker by its normalised name."""
         return await self._ask("ticker", queries.TICKER, {"ticker": ticker}, "ticker")
 
-    async def holders(self, ticker: str, page: Page, after: tuple[str, str] | None = None) -> Answer | None:
-        """Return the non-zero balances of a ticker, the largest first; None where it was never deployed.
+    async def holders(self, ticker: str, page: Page, after: tuple[str, str] | None = None) -> Answer:
+        """Return the non-zero balances of a ticker, the largest first.
 
         `after` is the amount (a decimal) and address of the last one seen.
         """
@@ -130,9 +131,8 @@ class Reader:
         if after is not None:
             query, parameters = queries.HOLDERS_AFTER, parameters | {"amount": after[0], "name": after[1]}
         answer = await self._ask("holders", query, parameters, "deployed")
-        if not answer.rows[0]["deployed"]:
-            return None
-        return Answer(answer.at, [row for row in answer.rows if row["address"] is not None])
+        rows = [row for row in answer.rows if row["address"] is not None]
+        return Answer(answer.at, rows, answer.rows[0]["deployed"])
 
     async def address_balances(self, address: str, page: Page, after: tuple[str, str] | None = None) -> Answer:
         """Return the non-zero balances of an address, the largest first; `after` as for holders, with the ticker."""
@@ -211,7 +211,9 @@ class Reader:
     async def path(self, height: int, block_hash: bytes, limit: int) -> list[Row]:
         """Return the blocks on from one that a client saw, each with where the chain left that one; [] if unknown."""
         parameters = {"height": height, "hash": block_hash, "limit": limit}
-        async with self.pools.connection(Kind.PAGE) as connection:
+        # The primary's: to a replica that is a moment behind, what a client saw last may not be known yet.
+        kind = Kind.REPLICA if self.pools.primary_is_away and self.pools.replica_is_fit else Kind.PAGE
+        async with self.pools.connection(kind) as connection:
             return await self._rows(connection, "path", queries.PATH, parameters)
 
     async def _ask(self, name: str, query: LiteralString, parameters: Row, key: str) -> Answer:
@@ -233,7 +235,8 @@ class Reader:
     async def _whole(
         self, name: str, count: LiteralString, query: LiteralString, parameters: Row
     ) -> AsyncIterator[Whole]:
-        async with self.pools.connection(Kind.BULK) as connection, connection.transaction():
+        kind = Kind.BULK_REPLICA if self.pools.replica_is_fit else Kind.BULK
+        async with self.pools.connection(kind) as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             counted = await self._rows(connection, f"{name}_count", count, parameters)
             async with connection.cursor(name="whole") as cursor:

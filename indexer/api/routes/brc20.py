@@ -87,7 +87,8 @@ async def holders(
 ) -> Response:
     """Return a ticker's holders, the largest first."""
     answer = await reader.holders(ticker, page, amount_and_name(cursor))
-    if answer is None:
+    if not answer.exists:
+        call_of(request).at = answer.at
         raise HTTPException(404, NO_TICKER)
     return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "address"))
 

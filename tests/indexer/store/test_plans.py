@@ -100,7 +100,7 @@ def large_database(cluster: Cluster, migrated_template: str) -> Iterator[Connect
 class Recorder:
     """Stands in for the pools and their connections: keeps what it is asked to run."""
 
-    replica_is_fit = False
+    replica_is_fit = primary_is_away = False
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Any]] = []
