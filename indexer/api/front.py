@@ -88,7 +88,8 @@ class Front:
         started = time.perf_counter()
         head = head_of(scope["headers"])
         call = self._call(scope, head)
-        cross = head.origin is not None and self.settings.API_CORS
+        # For every answer, whoever asks: a cache in between gives it to others.
+        cross = self.settings.API_CORS
         sender = Sender(send, call, bare=scope["method"] == "HEAD", closing=self.is_draining, cross=cross)
         traced = self.telemetry.traces.begin(scope["method"], scope["path"], head.traceparent)
         self.in_flight += 1

@@ -2,7 +2,7 @@
 
 A window of a client is counted under one key. A process adds a lease to the count and spends it on its own; what the
 count had left says how much of the lease is good, so that all processes together never allow more than the limit.
-Without Redis the same leases come from a count of the process's own.
+Without Redis, or where it did not answer, the same leases come from a count of the process's own.
 """
 
 from __future__ import annotations

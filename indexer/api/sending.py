@@ -94,7 +94,7 @@ class Sender:
         self._call = call
         self._bare = bare  # HEAD: the headers of the answer alone
         self._closing = closing
-        self._cross = cross  # a page of another origin asks
+        self._cross = cross  # pages of other origins may read it
         self.started = False
         self.started_at = 0.0  # by perf_counter
 

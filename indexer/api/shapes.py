@@ -2,174 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel
 
 from indexer.bitcoin.block import display
 from indexer.protocol.amount import DECIMALS, format_amount
 from indexer.store.rows import height_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from indexer.store.reader import Snapshot
 
 Row = dict[str, Any]
 
 NOT_INDEXED = "no such block is indexed"
-
-
-class TickerInfo(BaseModel):
-    """A deployed ticker."""
-
-    ticker: str
-    decimals: int
-    max_supply: str
-    limit_per_mint: str | None
-    actual_deploy_txid_for_api: str
-    deploy_tx_id: str
-    deploy_block_height: int
-    deploy_timestamp: datetime
-    creator_address: str
-    remaining_supply: str
-    minted: str
-    current_supply: str
-    circulating_supply: str
-    total_locked: str
-    holders: int
-    is_curve: bool
-
-
-class AddressBalance(BaseModel):
-    """An address's balance of a ticker; `block_height` is where it last changed, 0 for never."""
-
-    pkscript: str
-    ticker: str
-    wallet: str
-    overall_balance: str
-    available_balance: str
-    block_height: int
-
-
-class Op(BaseModel):
-    """A recorded operation."""
-
-    id: int
-    tx_id: str
-    txid: str
-    op: str
-    ticker: str | None
-    amount: str | None
-    block_height: int
-    block_hash: str
-    tx_index: int
-    timestamp: datetime
-    from_address: str | None
-    to_address: str | None
-    valid: bool
-    is_marketplace: bool
-    error_code: str | None
-    vout: int
-    step: int | None
-
-
-class _All(BaseModel):
-    total_count: int
-    returned_count: int
-    has_more: bool
-
-
-class AllOps(_All):
-    """Operations with how many there are."""
-
-    data: list[Op]
-
-
-class AllTickers(_All):
-    """Tickers with how many there are."""
-
-    data: list[TickerInfo]
-
-
-class AllBalances(_All):
-    """Balances with how many there are."""
-
-    data: list[AddressBalance]
-
-
-class Status(BaseModel):
-    """Where the indexer stands."""
-
-    current_block_height_network: int
-    last_indexed_block_main_chain: int
-    last_indexed_brc20_op_block: int
-    block_hash: str
-    state_hash: str | None
-
-
-class State(BaseModel):
-    """What two indexers compare at a height: equal state hashes mean equal histories up to there."""
-
-    height: int
-    block_hash: str
-    events_hash: str
-    state_hash: str
-    state_digest: str
-
-
-class Root(BaseModel):
-    """What answers."""
-
-    message: str
-    version: str
-
-
-class Alive(BaseModel):
-    """The process answers."""
-
-    status: str
-
-
-class Ready(BaseModel):
-    """The process takes requests."""
-
-    status: str
-
-
-class DependencyHealth(BaseModel):
-    """How a dependency is: a word, how long it took to answer in milliseconds, and why."""
-
-    status: str
-    latency_ms: float | None
-    detail: str
-    breaker: str | None
-
-
-class DetailedHealth(BaseModel):
-    """How the service and everything it needs is: plain words, and beside them the details."""
-
-    status: str
-    timestamp: datetime
-    version: str
-    dependencies: dict[str, str]
-    details: dict[str, DependencyHealth]
-
-
-class Brc20Health(BaseModel):
-    """The reference's own health."""
-
-    status: str
-    message: str
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
 
 
 def ticker_info(row: Row) -> Row:
