@@ -86,9 +86,12 @@ lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade 
 	$(BIN)/python .ci/lock_requirements.py $(ARGS)
 
 # --- measurements ---------------------------------------------------------------------------------------------------
-.PHONY: bench-index check-leaks fuzz
+.PHONY: bench-index bench-api check-leaks fuzz
 bench-index: $(VENV)/.dev ## Measure the indexer against its targets (ARGS=--quick: a minute; --profile, --json FILE)
 	$(BIN)/python -m tests.bench.index $(ARGS)
+
+bench-api: $(VENV)/.dev ## Measure the API against its targets, faults included (ARGS=--quick: a minute; --only, --json FILE)
+	$(BIN)/python -m tests.bench.api $(ARGS)
 
 check-leaks: $(VENV)/.dev ## Follow 20 000 blocks and bound the growth of memory a block
 	$(BIN)/python -m tests.leak $(ARGS)
