@@ -1,13 +1,110 @@
-"""How errors are described in the OpenAPI document."""
+"""How answers other than 200 are described in the OpenAPI document: once for all routes."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from indexer.api.problems import MEDIA_TYPE
-from indexer.api.shapes import Problem
 
 Responses = dict[int | str, dict[str, Any]]
 
-PROBLEM: dict[str, Any] = {"model": Problem, "content": {MEDIA_TYPE: {}}}
-ERRORS: Responses = dict.fromkeys((401, 403, 404, 422, 429, 503), PROBLEM)
+
+def _bare(*statuses: int) -> Responses:
+    return {status: {"description": HTTPStatus(status).phrase} for status in statuses}
+
+
+# What a route names is what it answers by itself; indexer.api.openapi fills in the rest.
+ERRORS = _bare(403, 422)
+MISSING = _bare(404)
+UNAVAILABLE = _bare(503)
+
+# Status: when it is given, whose headers it has, and an example of its problem.
+_LIMITS = ("RateLimit", "RateLimit-Policy")
+_PROBLEMS: dict[int, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    401: (
+        "The credential is not accepted, or one is needed.",
+        ("WWW-Authenticate", *_LIMITS),
+        {"detail": "there is no such API key", "reason": "unknown"},
+    ),
+    403: (
+        "The credential has not the scope that is needed.",
+        ("WWW-Authenticate", *_LIMITS),
+        {"detail": "this needs the scope operate", "scope": "operate"},
+    ),
+    404: ("There is no such thing.", _LIMITS, {"detail": "no such ticker"}),
+    408: (
+        "The body did not arrive in time.",
+        _LIMITS,
+        {"detail": "the request's body did not arrive in time"},
+    ),
+    413: (
+        "The body is too large: nothing here needs one.",
+        _LIMITS,
+        {"detail": "the request's body is larger than 16 KiB"},
+    ),
+    414: ("The target is longer than 8 KiB.", (), {"detail": "the request's target is longer than 8 KiB"}),
+    422: (
+        "A parameter is wrong; the detail says which.",
+        _LIMITS,
+        {"detail": "query.limit: Input should be less than or equal to 1000"},
+    ),
+    429: (
+        "More requests than the limit allows.",
+        (*_LIMITS, "Retry-After"),
+        {"detail": "more than 600 read requests in 60 seconds; slow down or use an API key"},
+    ),
+    500: (
+        "Unexpected; it was logged under this trace_id.",
+        _LIMITS,
+        {
+            "detail": "an unexpected error; it was logged under this trace_id",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        },
+    ),
+    503: (
+        "The database does not answer, nothing is indexed yet, or maintenance: `type` is `urn:simplicity:maintenance`.",
+        (*_LIMITS, "Retry-After"),
+        {"detail": "the database does not answer; try again shortly"},
+    ),
+}
+
+
+def header_refs(*names: str) -> dict[str, dict[str, str]]:
+    """Return headers of an answer by their names among the components."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def problem_example(status: int) -> dict[str, Any]:
+    """Return the problem that the document shows for a status."""
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, **_PROBLEMS[status][2]}
+
+
+def name_of(status: int) -> str:
+    """Return an answer's name among the components."""
+    return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
+
+
+def responses(read_headers: tuple[str, ...]) -> dict[str, Any]:
+    """Return the components: an answer for each status; `read_headers` are those of a kept answer."""
+    found = {name_of(status): _response(status) for status in _PROBLEMS}
+    found[name_of(304)] = {
+        "description": "What `If-None-Match` names is still the answer.",
+        "headers": header_refs("X-Request-ID", *read_headers),
+    }
+    # Of a read this too is of a block, and kept like what is found.
+    found[name_of(404)]["headers"] |= header_refs(*read_headers)
+    return found
+
+
+def _response(status: int) -> dict[str, Any]:
+    description, headers, _ = _PROBLEMS[status]
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem_example(status)}
+    # What the protocol refuses is no request yet, and has no id.
+    always = () if status == HTTPStatus.REQUEST_URI_TOO_LONG else ("X-Request-ID",)
+    return {
+        "description": description,
+        "headers": header_refs(*always, *headers),
+        "content": {MEDIA_TYPE: content},
+    }

@@ -55,7 +55,9 @@ class AddressBalance(BaseModel):
 class Op(BaseModel):
     """A recorded operation."""
 
-    id: int = Field(description="Height × 2²⁰ + the operation's number in its block.", examples=[943_719_448_576])
+    id: int = Field(
+        description="Height times 2^20 and the operation's number in its block.", examples=[943_719_448_576]
+    )
     tx_id: Hash = Field(examples=[_TRANSFER])
     txid: Hash = Field(description="The same.", examples=[_TRANSFER])
     op: str = Field(description="As written in the transaction.", examples=["transfer"])

@@ -196,11 +196,13 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._timer = None
+        if self.transport.is_closing():
+            return  # it waits for its client to read, which is timed as well
         if self._in_flight() is not None:
             self._await(self._timed)  # a response is on its way, and nothing may come in between
         elif self._timed == _HEAD:
             self._refuse(HEAD_TIMEOUT)
-        elif not self.transport.is_closing():
+        else:
             self.transport.close()
             self._see_off()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from indexer.remote.redis import RemoteRedis
 
 _QUEUE = 1_000  # answers that wait to be written; more are left out rather than held
-_BATCH = 100
+_BATCH = 20  # within the time-out of one call
 _FORM = "1"  # changes when an entry's form does: releases beside one another must not read each other's
 
 _AWAY = (RemoteUnavailableError, RedisError)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from indexer.remote.breaker import State
     from indexer.settings import Settings
 
-TIMEOUT = 0.1  # seconds: a request waits for it once; Redis answers in less than a hundredth of that
+TIMEOUT = 0.1  # seconds for an answer: Redis needs less than a hundredth of that
 CONNECTIONS = 16
 PAUSE = 0.5  # seconds between the probes of a Redis that does not answer
 PROBE_KEY = "simplicity:probe"
@@ -35,20 +35,21 @@ class RemoteRedis:
     While the guard is not closed, a task of its own probes: no request has to wait for that.
     """
 
-    def __init__(self, url: SecretStr) -> None:
+    def __init__(self, url: SecretStr, timeout: float = TIMEOUT) -> None:
+        whole = 2 * timeout  # where all connections are in use, a call waits for one too
         # Once more at once after a lost connection: a restarted Redis leaves dead ones in the pool.
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         self.pool = BlockingConnectionPool.from_url(
             url.get_secret_value(),
             max_connections=CONNECTIONS,
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
+            timeout=whole,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
             retry=retry,
             driver_info=None,
         )
         self.client = Redis(connection_pool=self.pool)
-        self.guard = Guarded("redis", Policy(timeout=TIMEOUT, pause=PAUSE))
+        self.guard = Guarded("redis", Policy(timeout=whole, pause=PAUSE))
         self.guard.on_change.append(self._changed)
         self._healing: asyncio.Task[None] | None = None
 
@@ -60,7 +61,7 @@ class RemoteRedis:
     async def ping(self) -> None:
         """Return if Redis answers and takes writes: a replica or a full one would not do.
 
-        Raises RemoteUnavailableError, at the latest after TIMEOUT.
+        Raises RemoteUnavailableError, at the latest after twice the time-out.
         """
         try:
             await self.guard(lambda: self.client.set(PROBE_KEY, b"", ex=60))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from indexer.api import shapes
+from indexer.api import models, shapes
 from indexer.api.answers import rows, whole
+from indexer.api.errors import MISSING
 from indexer.api.parameters import (
     Address,
     Cursor,
@@ -25,7 +26,7 @@ from indexer.protocol.ticker import stored_name
 router = APIRouter(prefix="/v1/indexer", tags=["Addresses"])
 
 
-@router.get("/brc20/address/{address}/tickers", response_model=list[shapes.AddressBalance])
+@router.get("/brc20/address/{address}/tickers", response_model=list[models.AddressBalance])
 async def address_tickers(
     request: Request, reader: FromReader, address: Address, page: OfPage, cursor: Cursor = None
 ) -> Response:
@@ -34,14 +35,14 @@ async def address_tickers(
     return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "ticker"))
 
 
-@router.get("/address/{address}/brc20/{ticker:any}/info", response_model=shapes.AddressBalance)
-async def balance(request: Request, reader: FromReader, address: Address, ticker: Ticker) -> Response:
+@router.get("/address/{address}/brc20/{ticker:any}/info", response_model=models.AddressBalance, responses=MISSING)
+async def address_balance(request: Request, reader: FromReader, address: Address, ticker: Ticker) -> Response:
     """Return an address's balance of a ticker, zeros where it has none."""
     answer = await reader.balance(ticker, address)
     return whole(request, answer.at, shapes.address_balance(ticker, address, answer.first))
 
 
-@router.get("/address/{address}/brc20/{ticker:any}/history", response_model=list[shapes.Op])
+@router.get("/address/{address}/brc20/{ticker:any}/history", response_model=list[models.Op], responses=MISSING)
 async def address_ticker_history(
     request: Request,
     reader: FromReader,
@@ -59,7 +60,7 @@ async def address_ticker_history(
     return rows(request, answer, page, shapes.operation, lambda row: after_operation(request, row))
 
 
-@router.get("/address/{address}/history", response_model=list[shapes.Op])
+@router.get("/address/{address}/history", response_model=list[models.Op])
 async def address_history(
     request: Request,
     reader: FromReader,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from indexer.api import shapes
+from indexer.api import models, shapes
 from indexer.api.answers import found, rows, settled, whole
 from indexer.api.call import call_of
+from indexer.api.errors import MISSING
 from indexer.api.parameters import (
     Cursor,
     FromReader,
@@ -30,7 +31,7 @@ NODE_SECONDS = 1.0
 NO_TICKER = "no such ticker"
 
 
-@router.get("/brc20/status", response_model=shapes.Status)
+@router.get("/brc20/status", response_model=models.Status)
 async def status(request: Request, reader: FromReader) -> Response:
     """Return the heights of the node and the index, and the state hash at the index's tip."""
     answer = await reader.status()
@@ -39,7 +40,7 @@ async def status(request: Request, reader: FromReader) -> Response:
     return whole(request, answer.at, shapes.status(answer.at, answer.rows[0], node_height))
 
 
-@router.get("/state/{height}", response_model=shapes.State)
+@router.get("/state/{height}", response_model=models.State, responses=MISSING)
 async def state(request: Request, reader: FromReader, height: Height) -> Response:
     """Return what two indexers compare at a height: its block, the events in it, the history and the state up to it."""
     answer = await reader.state(height)
@@ -48,7 +49,7 @@ async def state(request: Request, reader: FromReader, height: Height) -> Respons
     return response
 
 
-@router.get("/brc20/list", response_model=list[shapes.TickerInfo])
+@router.get("/brc20/list", response_model=list[models.TickerInfo])
 async def tickers(request: Request, reader: FromReader, page: OfPage, cursor: Cursor = None) -> Response:
     """Return deployed tickers, the latest first."""
     after = None if cursor is None else place(cursor, int, str)
@@ -56,7 +57,7 @@ async def tickers(request: Request, reader: FromReader, page: OfPage, cursor: Cu
     return rows(request, answer, page, shapes.ticker_info, lambda row: next_link(request, row["height"], row["ticker"]))
 
 
-@router.get("/brc20/history-by-height/{height}", response_model=list[shapes.Op])
+@router.get("/brc20/history-by-height/{height}", response_model=list[models.Op])
 async def block_history(
     request: Request,
     reader: FromReader,
@@ -74,14 +75,14 @@ async def block_history(
     return response
 
 
-@router.get("/brc20/{ticker:any}/info", response_model=shapes.TickerInfo)
-async def info(request: Request, reader: FromReader, ticker: Ticker) -> Response:
+@router.get("/brc20/{ticker:any}/info", response_model=models.TickerInfo, responses=MISSING)
+async def ticker_info(request: Request, reader: FromReader, ticker: Ticker) -> Response:
     """Return a ticker's supply and deployment."""
     answer = await reader.ticker(ticker)
     return whole(request, answer.at, shapes.ticker_info(found(request, answer, NO_TICKER)))
 
 
-@router.get("/brc20/{ticker:any}/holders", response_model=list[shapes.AddressBalance])
+@router.get("/brc20/{ticker:any}/holders", response_model=list[models.AddressBalance], responses=MISSING)
 async def holders(
     request: Request, reader: FromReader, ticker: Ticker, page: OfPage, cursor: Cursor = None
 ) -> Response:
@@ -93,15 +94,15 @@ async def holders(
     return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "address"))
 
 
-@router.get("/brc20/{ticker:any}/tx/{txid}/history", response_model=list[shapes.Op])
+@router.get("/brc20/{ticker:any}/tx/{txid}/history", response_model=list[models.Op], responses=MISSING)
 async def transaction_history(request: Request, reader: FromReader, ticker: Ticker, txid: Txid) -> Response:
     """Return what a transaction did to a ticker, invalid operations too."""
     answer = await reader.ticker_transaction(ticker, bytes.fromhex(txid)[::-1])
     return whole(request, answer.at, [shapes.operation(row) for row in answer.rows])
 
 
-@router.get("/brc20/{ticker:any}/history", response_model=list[shapes.Op])
-async def history(
+@router.get("/brc20/{ticker:any}/history", response_model=list[models.Op], responses=MISSING)
+async def ticker_history(
     request: Request,
     reader: FromReader,
     ticker: Ticker,

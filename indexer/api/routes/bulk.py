@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from indexer.api import shapes
+from indexer.api import models, shapes
 from indexer.api.answers import everything
+from indexer.api.errors import MISSING
 from indexer.api.parameters import (
     Address,
     FromReader,
@@ -24,14 +25,14 @@ router = APIRouter(prefix="/v1/indexer", tags=["Whole lists"])
 USUAL = 10_000  # results where a client does not say
 
 
-@router.get("/brc20/list/all", response_model=shapes.AllTickers)
-async def tickers(request: Request, reader: FromReader, max_results: MaxResults = USUAL) -> Response:
+@router.get("/brc20/list/all", response_model=models.AllTickers)
+async def all_tickers(request: Request, reader: FromReader, max_results: MaxResults = USUAL) -> Response:
     """Return all deployed tickers, the latest first."""
     return await everything(request, reader.all_tickers(max_results), max_results, shapes.ticker_info)
 
 
-@router.get("/brc20/history-by-height/{height}/all", response_model=shapes.AllOps)
-async def block_history(
+@router.get("/brc20/history-by-height/{height}/all", response_model=models.AllOps)
+async def all_block_history(
     request: Request,
     reader: FromReader,
     height: Height,
@@ -44,15 +45,17 @@ async def block_history(
     return await everything(request, reading, max_results, shapes.operation)
 
 
-@router.get("/brc20/{ticker:any}/holders/all", response_model=shapes.AllBalances)
-async def holders(request: Request, reader: FromReader, ticker: Ticker, max_results: MaxResults = USUAL) -> Response:
+@router.get("/brc20/{ticker:any}/holders/all", response_model=models.AllBalances, responses=MISSING)
+async def all_holders(
+    request: Request, reader: FromReader, ticker: Ticker, max_results: MaxResults = USUAL
+) -> Response:
     """Return all holders of a ticker, the largest first."""
     reading = reader.all_holders(ticker, max_results)
     return await everything(request, reading, max_results, shapes.balance)
 
 
-@router.get("/brc20/{ticker:any}/history/all", response_model=shapes.AllOps)
-async def history(
+@router.get("/brc20/{ticker:any}/history/all", response_model=models.AllOps, responses=MISSING)
+async def all_ticker_history(
     request: Request,
     reader: FromReader,
     ticker: Ticker,
@@ -67,8 +70,8 @@ async def history(
     return await everything(request, reading, max_results, shapes.operation)
 
 
-@router.get("/address/{address}/brc20/{ticker:any}/history/all", response_model=shapes.AllOps)
-async def address_ticker_history(
+@router.get("/address/{address}/brc20/{ticker:any}/history/all", response_model=models.AllOps, responses=MISSING)
+async def all_address_ticker_history(
     request: Request,
     reader: FromReader,
     address: Address,
@@ -84,8 +87,8 @@ async def address_ticker_history(
     return await everything(request, reading, max_results, shapes.operation)
 
 
-@router.get("/address/{address}/history/all", response_model=shapes.AllOps)
-async def address_history(
+@router.get("/address/{address}/history/all", response_model=models.AllOps)
+async def all_address_history(
     request: Request,
     reader: FromReader,
     address: Address,

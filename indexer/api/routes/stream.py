@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
+from indexer.api.components import STREAM
 from indexer.api.events import place_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ EventIdToo = Annotated[str | None, Query(max_length=100, description="The same, 
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "Events until either side ends the stream."}},
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM}}}},
 )
 async def events(request: Request, seen: EventId = None, last_event_id: EventIdToo = None) -> StreamingResponse:
     """Stream `tip` (where the chain stands, at the beginning), `block`, `reorg` and `reset` events.
