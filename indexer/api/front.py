@@ -95,10 +95,11 @@ class Front:
         self.in_flight += 1
         try:
             await self._answer(call, scope, receive, sender, head)
-        except OSError:
-            call.status = CLIENT_LEFT
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log its trace
-            await self._unexpected(call, sender, error)
+            if sender.client_left:
+                call.status = CLIENT_LEFT
+            else:
+                await self._unexpected(call, sender, error)
         finally:
             self.in_flight -= 1
             if traced is not None:

@@ -87,7 +87,7 @@ def text_of(header: bytes | None) -> str | None:
 class Sender:
     """Sends an answer, once; `started` says whether its status is out. A drain also ends the connection."""
 
-    __slots__ = ("_bare", "_call", "_closing", "_cross", "_send", "started", "started_at")
+    __slots__ = ("_bare", "_call", "_closing", "_cross", "_send", "client_left", "started", "started_at")
 
     def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool, cross: bool) -> None:
         self._send = send
@@ -97,6 +97,7 @@ class Sender:
         self._cross = cross  # pages of other origins may read it
         self.started = False
         self.started_at = 0.0  # by perf_counter
+        self.client_left = False
 
     async def __call__(self, message: Message) -> None:
         """Pass a message of a route on."""
@@ -106,14 +107,21 @@ class Sender:
             message["headers"] = [*message.get("headers", ()), *self._own()]
         elif self._bare:
             message["body"] = b""
-        await self._send(message)
+        await self._out(message)
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send an answer that is there in full; `headers` hold its length."""
         self.started = True
         self._call.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self._own()]})
-        await self._send({"type": "http.response.body", "body": b"" if self._bare else body})
+        await self._out({"type": "http.response.start", "status": status, "headers": [*headers, *self._own()]})
+        await self._out({"type": "http.response.body", "body": b"" if self._bare else body})
+
+    async def _out(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:  # as servers say that nobody is there any more
+            self.client_left = True
+            raise
 
     def _own(self) -> Headers:
         call = self._call
