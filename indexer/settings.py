@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         "read=6000/minute bulk=60/minute stream=60/minute auth=60/minute other=60/minute"
     )
     API_CACHE_BYTES: Annotated[int, Field(ge=0, le=2**34)] = 64 * 2**20
-    API_CACHE_TTL: Annotated[int, Field(ge=1, le=3600)] = 60  # seconds; a new block ends it earlier
+    API_CACHE_TTL: Annotated[int, Field(ge=1, le=3600)] = 600  # seconds; a new block ends it earlier
     API_STALE_SECONDS: Annotated[int, Field(ge=0, le=86_400)] = (
         300  # how old an answer may be while the database is down
     )

@@ -86,9 +86,9 @@ def _routes(service: Service) -> FastAPI:
     app.state.network = service.settings.BITCOIN_NETWORK
     app.state.reorg_depth = service.settings.MAX_REORG_DEPTH
     problems.install(app)
+    # Paths are tried one after the other: those that are asked for most come first.
+    for router in (brc20.router, address.router, bulk.router, stream.router):
+        app.include_router(router, responses=ERRORS)
     app.include_router(meta.router)
     app.include_router(auth_router(service.authenticator, lambda request: call_of(request).principal, ERRORS))
-    # In the order in which paths are tried: a ticker takes any text, so what is more special comes first.
-    for router in (stream.router, bulk.router, address.router, brc20.router):
-        app.include_router(router, responses=ERRORS)
     return app

@@ -7,8 +7,6 @@ a replica that lags cannot pass for the present, and the answer of before is sti
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -67,6 +65,12 @@ class Flights:
     def __init__(self) -> None:
         self._flights: dict[bytes, asyncio.Task[Entry]] = {}
 
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._flights
+
     async def once(self, key: bytes, compute: Callable[[], Awaitable[Entry]]) -> Entry:
         """Return the answer of a computation in flight, else start it. A client that leaves takes it from nobody."""
         flight = self._flights.get(key)
@@ -81,21 +85,6 @@ class Flights:
             return await compute()
         finally:
             del self._flights[key]
-
-
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """When an answer may be given: as it is for its own time, marked as stale for `stale` seconds."""
-
-    stale: float
-
-    def is_fresh(self, entry: Entry, tip: bytes | None) -> bool:
-        """Say whether an answer is of the chain as it stands, and young enough."""
-        return entry.block_hash == tip and time.time() - entry.made < entry.ttl
-
-    def is_usable(self, entry: Entry) -> bool:
-        """Say whether an answer may be given while there is none better."""
-        return time.time() - entry.made < self.stale
 
 
 def etag(body: bytes) -> bytes:

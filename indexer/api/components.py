@@ -47,7 +47,8 @@ def _header(description: str, example: str | int, *, always: bool = False) -> di
 HEADERS: dict[str, dict[str, Any]] = {
     "Age": _header("Seconds since the answer was made, where it is a stale one.", 12),
     "Cache-Control": _header(
-        "A second at the tip, a day for a block out of any reorg's reach.", "public, max-age=1, must-revalidate"
+        "A second at the tip, a day for a block out of any reorg's reach; no-store for what is no read.",
+        "public, max-age=1, must-revalidate",
     ),
     "Cache-Status": _header("Whether the answer was kept (RFC 9211); why, where it is stale.", "simplicity; hit"),
     "ETag": _header("For `If-None-Match`: equal for equal bytes, at any process.", '"3510ff4eff0f70cc1b6e8ede"'),
@@ -57,9 +58,9 @@ HEADERS: dict[str, dict[str, Any]] = {
     ),
     "RateLimit": _header("What is left of the limit, and for how many seconds.", '"read";r=599;t=41'),
     "RateLimit-Policy": _header("The limit: requests and the window in seconds.", '"read";q=600;w=60'),
-    "Retry-After": _header("Seconds after which to ask again.", 5, always=True),
-    "Simplicity-Block-Hash": _header("The block that the answer is of.", _BLOCK, always=True),
-    "Simplicity-Height": _header("Its height.", 900_001, always=True),
+    "Retry-After": _header("Seconds after which to ask again.", 5),
+    "Simplicity-Block-Hash": _header("The block that the answer is of.", _BLOCK),
+    "Simplicity-Height": _header("Its height.", 900_001),
     "Simplicity-State-Hash": _header("The hash of all history up to it.", _STATE),
     "WWW-Authenticate": _header("Why, as RFC 6750 has it.", 'Bearer error="invalid_token"'),
     "Warning": _header("110 where the database is down and this is the last answer.", '110 - "Response is Stale"'),

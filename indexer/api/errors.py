@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from indexer.api.problems import MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
 
+# As RFC 9110 has them: those of http.HTTPStatus changed with Python 3.13, and the document must not.
+TITLES = {
+    304: "Not Modified",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+_URI_TOO_LONG = 414
+
 
 def _bare(*statuses: int) -> Responses:
-    return {status: {"description": HTTPStatus(status).phrase} for status in statuses}
+    return {status: {"description": TITLES[status]} for status in statuses}
 
 
 # What a route names is what it answers by itself; indexer.api.openapi fills in the rest.
@@ -21,6 +36,7 @@ UNAVAILABLE = _bare(503)
 
 # Status: when it is given, whose headers it has, and an example of its problem.
 _LIMITS = ("RateLimit", "RateLimit-Policy")
+_READ = (*_LIMITS, "Cache-Status")
 _PROBLEMS: dict[int, tuple[str, tuple[str, ...], dict[str, str]]] = {
     401: (
         "The credential is not accepted, or one is needed.",
@@ -46,7 +62,7 @@ _PROBLEMS: dict[int, tuple[str, tuple[str, ...], dict[str, str]]] = {
     414: ("The target is longer than 8 KiB.", (), {"detail": "the request's target is longer than 8 KiB"}),
     422: (
         "A parameter is wrong; the detail says which.",
-        _LIMITS,
+        _READ,
         {"detail": "query.limit: Input should be less than or equal to 1000"},
     ),
     429: (
@@ -64,7 +80,7 @@ _PROBLEMS: dict[int, tuple[str, tuple[str, ...], dict[str, str]]] = {
     ),
     503: (
         "The database does not answer, nothing is indexed yet, or maintenance: `type` is `urn:simplicity:maintenance`.",
-        (*_LIMITS, "Retry-After"),
+        (*_READ, "Retry-After"),
         {"detail": "the database does not answer; try again shortly"},
     ),
 }
@@ -75,15 +91,14 @@ def header_refs(*names: str) -> dict[str, dict[str, str]]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def problem_example(status: int) -> dict[str, Any]:
-    """Return the problem that the document shows for a status."""
-    title = HTTPStatus(status).phrase
-    return {"type": "about:blank", "title": title, "status": status, **_PROBLEMS[status][2]}
-
-
 def name_of(status: int) -> str:
     """Return an answer's name among the components."""
-    return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
+    return TITLES[status].replace(" ", "")
+
+
+def problem_example(status: int) -> dict[str, Any]:
+    """Return the problem that the document shows for a status."""
+    return {"type": "about:blank", "title": TITLES[status], "status": status, **_PROBLEMS[status][2]}
 
 
 def responses(read_headers: tuple[str, ...]) -> dict[str, Any]:
@@ -102,7 +117,7 @@ def _response(status: int) -> dict[str, Any]:
     description, headers, _ = _PROBLEMS[status]
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem_example(status)}
     # What the protocol refuses is no request yet, and has no id.
-    always = () if status == HTTPStatus.REQUEST_URI_TOO_LONG else ("X-Request-ID",)
+    always = () if status == _URI_TOO_LONG else ("X-Request-ID", "Cache-Control")
     return {
         "description": description,
         "headers": header_refs(*always, *headers),

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from indexer.api import problems
-from indexer.api.cache import Entry, Flights, Freshness, LocalCache, etag, snapshot_headers
+from indexer.api.cache import Entry, Flights, LocalCache, etag, snapshot_headers
 from indexer.api.call import Call, template
 from indexer.api.sending import Recorder
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from indexer.settings import Settings
 
 PATIENCE = 1.0  # seconds that a client with an older answer waits for a new one
+MOST_FLIGHTS = 200  # answers that are being computed; what would only wait in line is turned away while that is cheap
 KEPT = frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND})
 
 
@@ -37,12 +38,7 @@ class Reads:
     local: LocalCache
     shared: SharedCache | None
     count: Callable[[str], None]
-    _freshness: Freshness = field(init=False)
     _flights: Flights = field(default_factory=Flights)
-
-    def __post_init__(self) -> None:
-        """Take from the settings what each request needs."""
-        self._freshness = Freshness(self.settings.API_STALE_SECONDS)
 
     async def answer(self, call: Call, scope: Scope, head: Head, sender: Sender) -> None:
         """Answer a read."""
@@ -65,34 +61,51 @@ class Reads:
         return True
 
     def _is_fresh(self, entry: Entry) -> bool:
-        return self.watcher.is_confirmed and self._freshness.is_fresh(entry, self.watcher.tip_hash)
+        watcher = self.watcher
+        return watcher.is_confirmed and entry.block_hash == watcher.tip_hash and time.time() - entry.made < entry.ttl
+
+    def _staleness(self, entry: Entry) -> float:
+        """Return for how many seconds an answer may have been outdated, at most."""
+        if entry.block_hash == self.watcher.tip_hash:
+            return self.watcher.unconfirmed_for
+        return time.time() - entry.made
+
+    def _is_usable(self, entry: Entry) -> bool:
+        return self._staleness(entry) < self.settings.API_STALE_SECONDS
 
     async def _obtain(self, key: bytes, entry: Entry | None, scope: Scope) -> tuple[Entry, Headers]:
-        if self.watcher.is_down and entry is not None and self._freshness.is_usable(entry):
-            return entry, self._stale(entry, "database-down")
         older = await self._older(key, entry)
         if older is not None and self._is_fresh(older):
             self.local.put(key, older)
             self.count("hit")
             return older, HIT
+        obstacle = self._obstacle(key)
+        if not obstacle:
+            found = await self._fresh(key, scope, PATIENCE if older is not None else None)
+            if older is None or found.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self.count("miss")
+                return found, MISS
+            obstacle = "database-slow"
+        if older is not None:
+            return older, self._stale(older, obstacle)
+        self.count("miss")
+        return _failed(_SAID[obstacle]), MISS
+
+    def _obstacle(self, key: bytes) -> str:
+        """Return why an answer is not worth trying to compute, empty where it is."""
         if self.watcher.is_down:
-            if older is not None:
-                return older, self._stale(older, "database-down")
-            self.count("miss")
-            return _failed(problems.DATABASE_AWAY), MISS
-        found = await self._fresh(key, scope, PATIENCE if older is not None else None)
-        if found.status < HTTPStatus.INTERNAL_SERVER_ERROR or older is None:
-            self.count("miss")
-            return found, MISS
-        return older, self._stale(older, "database-slow")
+            return "database-down"
+        return "overloaded" if len(self._flights) >= MOST_FLIGHTS and key not in self._flights else ""
 
     async def _older(self, key: bytes, entry: Entry | None) -> Entry | None:
         """Return the latest of what is kept here and of what is shared, if it may be given at all."""
+        if self.watcher.is_down and entry is not None and self._is_usable(entry):
+            return entry
         if self.shared is not None:
             other = await self.shared.get(key)
             if other is not None and (entry is None or other.made > entry.made):
                 entry = other
-        return entry if entry is not None and self._freshness.is_usable(entry) else None
+        return entry if entry is not None and self._is_usable(entry) else None
 
     async def _fresh(self, key: bytes, scope: Scope, patience: float | None) -> Entry:
         # Bounded here too: a database that hangs answers neither the query nor its cancellation.
@@ -134,7 +147,7 @@ class Reads:
 
     def _stale(self, entry: Entry, why: str) -> Headers:
         self.count("stale")
-        age = max(0, int(time.time() - entry.made))
+        age = max(0, int(self._staleness(entry)))
         return [
             (b"age", str(age).encode()),
             (b"warning", b'110 - "Response is Stale"'),
@@ -142,6 +155,7 @@ class Reads:
         ]
 
 
+_SAID = {"database-down": problems.DATABASE_AWAY, "overloaded": problems.OVERLOADED}
 HIT: Headers = [(b"cache-status", b"simplicity; hit")]
 MISS: Headers = [(b"cache-status", b"simplicity; fwd=miss")]
 _NOT_IN_304 = frozenset({b"content-length", b"content-type"})

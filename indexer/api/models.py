@@ -160,32 +160,14 @@ class DependencyHealth(BaseModel):
     )
 
 
-_NOT_CONFIGURED = {"status": "not configured", "latency_ms": None, "detail": "no setting for it", "breaker": None}
-
-
 class DetailedHealth(BaseModel):
     """How the service and everything it needs is: plain words, and beside them the details."""
 
     status: Health = Field(examples=["healthy"])
     timestamp: datetime = Field(examples=["2025-06-06T09:03:21Z"])
     version: str = Field(examples=["0.1.0"])
-    dependencies: dict[str, Health] = Field(
-        examples=[{"database": "healthy", "redis": "not configured", "bitcoin_node": "not configured"}]
-    )
-    details: dict[str, DependencyHealth] = Field(
-        examples=[
-            {
-                "database": {
-                    "status": "healthy",
-                    "latency_ms": 1.2,
-                    "detail": "block 900001, 0 behind the node; reads: primary",
-                    "breaker": None,
-                },
-                "redis": _NOT_CONFIGURED,
-                "bitcoin_node": _NOT_CONFIGURED,
-            }
-        ]
-    )
+    dependencies: dict[str, Health] = Field(description="By name: database, redis, bitcoin_node.")
+    details: dict[str, DependencyHealth] = Field(description="By the same names.")
 
 
 class Brc20Health(BaseModel):

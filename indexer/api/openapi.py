@@ -69,6 +69,8 @@ def document(app: FastAPI) -> Json:
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
             _complete(operation, method, route_class(path), schemas)
+    # Not in the order in which routes are tried, which may change.
+    found["paths"] = dict(sorted(found["paths"].items()))
     found["components"] |= {
         "schemas": dict(sorted(schemas.items())),
         "headers": components.HEADERS,
@@ -79,6 +81,8 @@ def document(app: FastAPI) -> Json:
 
 
 def _complete(operation: Json, method: str, kind: RouteClass, schemas: Json) -> None:
+    first = operation["description"].partition("\n")[0].rstrip(".").removeprefix("Return ")
+    operation["summary"] = first[0].upper() + first[1:]
     parameters = operation.get("parameters", [])
     for parameter in parameters:
         _exemplify(parameter, operation["operationId"])
@@ -110,8 +114,8 @@ def _answer(own: Json, kind: RouteClass, parameters: list[Json], schemas: Json) 
         headers.append("Link")
     content = own["content"]
     for media in content.values():
-        media["schema"].pop("title", None)
         if "example" not in media:
+            media["schema"].pop("title", None)
             media["example"] = _example(media["schema"], schemas)
     return {"description": "The answer.", "headers": header_refs(*headers), "content": content}
 
@@ -145,6 +149,8 @@ def _example(schema: Json, schemas: Json) -> object:
         return schema["examples"][0]
     if schema.get("type") == "array":
         return [_example(schema["items"], schemas)]
+    if "additionalProperties" in schema:
+        return {"database": _example(schema["additionalProperties"], schemas)}
     if "properties" in schema:
         return {name: _example(field, schemas) for name, field in schema["properties"].items()}
-    return schema["const"]
+    return schema["enum"][0] if "enum" in schema else schema["const"]

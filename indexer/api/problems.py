@@ -25,6 +25,7 @@ RETRY_AFTER = 5  # seconds: about what a failover or a restart of the database t
 DATABASE_AWAY = "the database does not answer; try again shortly"
 RETRY = (b"retry-after", str(RETRY_AFTER).encode())
 NO_STORE = (b"cache-control", b"no-store")
+OVERLOADED = "too many questions at once; try again shortly"
 NOTHING_YET = "nothing is indexed yet"
 
 logger = log.get(__name__)

@@ -62,7 +62,12 @@ class Watcher:
     @property
     def is_confirmed(self) -> bool:
         """Whether the database has named the tip within the last seconds."""
-        return time.monotonic() - self._confirmed < CONFIRMED_FOR
+        return self.unconfirmed_for < CONFIRMED_FOR
+
+    @property
+    def unconfirmed_for(self) -> float:
+        """How many seconds ago the database named the tip last."""
+        return time.monotonic() - self._confirmed
 
     @property
     def problem(self) -> str:
@@ -77,7 +82,7 @@ class Watcher:
     @property
     def stale_left(self) -> float:
         """For how many seconds answers of the last known tip may still be given while no database is there."""
-        return max(0.0, self.settings.API_STALE_SECONDS - (time.monotonic() - self._confirmed))
+        return max(0.0, self.settings.API_STALE_SECONDS - self.unconfirmed_for)
 
     @property
     def tip_hash(self) -> bytes | None:

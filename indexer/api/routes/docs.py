@@ -78,7 +78,8 @@ class _File(NamedTuple):
 @router.get("/docs")
 async def docs() -> Response:
     """Return the page."""
-    return Response(PAGE, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": CSP})
+    headers = {"Content-Security-Policy": CSP, "Cache-Control": f"public, max-age={DOCUMENT_AGE}"}
+    return Response(PAGE, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/docs/{name}")

@@ -25,7 +25,7 @@ EventIdToo = Annotated[str | None, Query(max_length=100, description="The same, 
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM}}}},
+    responses={200: {"content": {"text/event-stream": {"example": STREAM}}}},
 )
 async def events(request: Request, seen: EventId = None, last_event_id: EventIdToo = None) -> StreamingResponse:
     """Stream `tip` (where the chain stands, at the beginning), `block`, `reorg` and `reset` events.
