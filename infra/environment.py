@@ -38,13 +38,20 @@ class Database(_Part):
 
 
 class Endpoints(_Part):
-    """Where each service answers; URLs carry no credentials."""
+    """Where each service answers; URLs carry no credentials.
+
+    `api` is what clients ask; behind it are `api_instances`, where they are fixed. None stands for what an environment
+    does not have.
+    """
 
     api: str
     sync_metrics: str
     node_rpc: str
     prometheus: str
     database: Database
+    api_instances: tuple[str, ...] = ()
+    balancer_metrics: str | None = None
+    cache: str | None = None
 
 
 class Host(_Part):

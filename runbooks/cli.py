@@ -29,6 +29,7 @@ MOUNTS: dict[str, Mount] = {
     "status": Mount("infra.local.commands:status", "local", "Show what runs where, the tip and the state hash."),
     "logs": Mount("infra.local.commands:logs", "local", "Show or follow the logs of the envelope."),
     "open": Mount("infra.local.commands:open_", "local", "Open a page of the envelope in the browser."),
+    "restart": Mount("infra.local.commands:restart", "local", "Restart components one after the other."),
     "down": Mount("infra.local.commands:down", "local", "Stop the envelope; no process is left."),
     "reset": Mount("infra.local.commands:reset", "local", "Stop the envelope and delete its data."),
     "maintenance": Mount("runbooks.maintenance.cli:app", "local", "Check the health of an environment."),

@@ -5,22 +5,23 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
-from indexer.api import problems
-from indexer.api.call import call_of
-from indexer.api.errors import ERRORS
+from indexer.api import openapi, problems
+from indexer.api.call import call_of, template
+from indexer.api.errors import ERRORS, Responses
 from indexer.api.front import Front
 from indexer.api.health import Health, Serving, not_ready
 from indexer.api.kept import Reads
-from indexer.api.routes import address, brc20, bulk, meta, stream
+from indexer.api.routes import address, brc20, bulk, docs, meta, stream
 from indexer.api.routes.meta import RELEASE
 from indexer.api.service import Service
 from indexer.auth.routes import auth_router
 from indexer.telemetry.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from indexer.settings import Settings
 
@@ -30,7 +31,8 @@ class Api:
 
     def __init__(self, settings: Settings, sink: Sink) -> None:
         self.service = Service.from_settings(settings, sink)
-        self.routes = _routes(self.service)
+        routers = _routers(self.service)
+        self.routes = _routes(self.service, routers)
         service = self.service
         reads = Reads(
             self.routes,
@@ -41,7 +43,14 @@ class Api:
             service.telemetry.metrics.observe_cache,
         )
         self.front = Front(
-            self.routes, settings, service.telemetry, service.watcher, service.authenticator, service.limiter, reads
+            self.routes,
+            settings,
+            service.telemetry,
+            service.watcher,
+            service.authenticator,
+            service.limiter,
+            reads,
+            _Endpoints(router for router, _ in routers),
         )
         self.routes.state.serving = self.serving
         self.routes.state.health = Health(service.checks(), RELEASE, lambda: self.serving().stale_seconds > 0)
@@ -70,7 +79,25 @@ def create_app(settings: Settings, sink: Sink | None = None) -> Api:
     return Api(settings, sink or Sink.on_stderr())
 
 
-def _routes(service: Service) -> FastAPI:
+class _Endpoints:
+    """The template of the route that a path leads to, for requests that are turned away before one is looked for."""
+
+    def __init__(self, routers: Iterable[APIRouter]) -> None:
+        routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+        self._templates = [(route.path_regex, template(route.path)) for route in routes]
+
+    def __call__(self, path: str) -> str | None:
+        return next((name for regex, name in self._templates if regex.match(path)), None)
+
+
+def _routers(service: Service) -> list[tuple[APIRouter, Responses]]:
+    """Return the routers and the errors of their routes. Paths are tried in this order: the busiest come first."""
+    reads = (brc20.router, address.router, bulk.router, stream.router)
+    auth = auth_router(service.authenticator, lambda request: call_of(request).principal, ERRORS)
+    return [*((router, ERRORS) for router in reads), (meta.router, {}), (docs.router, {}), (auth, {})]
+
+
+def _routes(service: Service, routers: list[tuple[APIRouter, Responses]]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with service.running():
@@ -86,9 +113,7 @@ def _routes(service: Service) -> FastAPI:
     app.state.network = service.settings.BITCOIN_NETWORK
     app.state.reorg_depth = service.settings.MAX_REORG_DEPTH
     problems.install(app)
-    # Paths are tried one after the other: those that are asked for most come first.
-    for router in (brc20.router, address.router, bulk.router, stream.router):
-        app.include_router(router, responses=ERRORS)
-    app.include_router(meta.router)
-    app.include_router(auth_router(service.authenticator, lambda request: call_of(request).principal, ERRORS))
+    openapi.install(app)
+    for router, errors in routers:
+        app.include_router(router, responses=errors)
     return app

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from cachetools import LRUCache
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from indexer.store.reader import Snapshot
 
-_OVERHEAD = 1_000  # bytes of an entry beside its body: objects, headers, key
+_OVERHEAD = 1_000  # bytes of an entry's objects beside what they hold
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -38,20 +39,30 @@ class Entry(msgspec.Struct, frozen=True):
     endpoint: str | None
 
 
+class _Kept(NamedTuple):
+    entry: Entry
+    size: int
+
+    def size_of(self) -> int:
+        return self.size
+
+
 class LocalCache:
     """The process's own answers, the least recently asked for leave first."""
 
     def __init__(self, size: int) -> None:
-        self._entries: LRUCache[bytes, Entry] = LRUCache(max(size, 1), getsizeof=_size)
+        self._entries: LRUCache[bytes, _Kept] = LRUCache(max(size, 1), getsizeof=_Kept.size_of)
 
     def get(self, key: bytes) -> Entry | None:
         """Return what is kept for an address, fresh or not."""
-        return self._entries.get(key)
+        kept = self._entries.get(key)
+        return None if kept is None else kept.entry
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep an answer; one larger than the whole cache is not kept."""
-        if _size(entry) <= self._entries.maxsize:
-            self._entries[key] = entry
+        kept = _Kept(entry, len(key) + len(entry.body) + sum(map(len, chain(*entry.headers))) + _OVERHEAD)
+        if kept.size <= self._entries.maxsize:
+            self._entries[key] = kept
 
     @property
     def bytes_used(self) -> int:
@@ -59,19 +70,22 @@ class LocalCache:
         return int(self._entries.currsize)
 
 
+Flight = tuple[bytes, bytes | None]  # an address, and the tip that stood when it was asked for
+
+
 class Flights:
-    """One computation at a time for each address; whoever asks meanwhile waits for the same answer."""
+    """One computation at a time for each key; whoever asks meanwhile waits for the same answer."""
 
     def __init__(self) -> None:
-        self._flights: dict[bytes, asyncio.Task[Entry]] = {}
+        self._flights: dict[Flight, asyncio.Task[Entry]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: Flight) -> bool:
         return key in self._flights
 
-    async def once(self, key: bytes, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+    async def once(self, key: Flight, compute: Callable[[], Awaitable[Entry]]) -> Entry:
         """Return the answer of a computation in flight, else start it. A client that leaves takes it from nobody."""
         flight = self._flights.get(key)
         if flight is None:
@@ -80,7 +94,7 @@ class Flights:
             self._flights[key] = flight
         return await asyncio.shield(flight)
 
-    async def _fly(self, key: bytes, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+    async def _fly(self, key: Flight, compute: Callable[[], Awaitable[Entry]]) -> Entry:
         try:
             return await compute()
         finally:
@@ -101,10 +115,6 @@ def snapshot_headers(at: Snapshot) -> list[tuple[bytes, bytes]]:
     if at.state_hash is not None:
         headers.append((b"simplicity-state-hash", at.state_hash.hex().encode()))
     return headers
-
-
-def _size(entry: Entry) -> int:
-    return len(entry.body) + _OVERHEAD
 
 
 def _look(flight: asyncio.Task[Entry]) -> None:

@@ -46,7 +46,12 @@ def call_of(request: Request) -> Call:
     return call
 
 
-def template(scope: Scope) -> str | None:
+def template(path: str) -> str:
+    """Return a route's path as clients know it, without the convertors of its parameters."""
+    return _CONVERTOR.sub("}", path)
+
+
+def template_of(scope: Scope) -> str | None:
     """Return the template of the route that a scope was given to, None where none matched."""
     path = getattr(scope.get("route"), "path", None)
-    return None if path is None else _CONVERTOR.sub("}", path)
+    return None if path is None else template(path)

@@ -106,7 +106,7 @@ def responses(read_headers: tuple[str, ...]) -> dict[str, Any]:
     found = {name_of(status): _response(status) for status in _PROBLEMS}
     found[name_of(304)] = {
         "description": "What `If-None-Match` names is still the answer.",
-        "headers": header_refs("X-Request-ID", *read_headers),
+        "headers": header_refs("X-Request-ID", "Link", *read_headers),
     }
     # Of a read this too is of a block, and kept like what is found.
     found[name_of(404)]["headers"] |= header_refs(*read_headers)

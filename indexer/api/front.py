@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from indexer import log
 from indexer.api import problems
-from indexer.api.call import Call, template
+from indexer.api.call import Call, template_of
 from indexer.api.classes import NEED_READ, RouteClass, route_class
 from indexer.api.client import client_address, limit_key, within
 from indexer.api.limiter import headers as limit_headers
@@ -28,6 +28,8 @@ from indexer.telemetry.security import Event
 from indexer.telemetry.traces import trace_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from indexer.api.kept import Reads
@@ -76,6 +78,7 @@ class Front:
     authenticator: Authenticator
     limiter: Limiter
     reads: Reads
+    endpoint_of: Callable[[str], str | None]
     is_draining: bool = False
     in_flight: int = 0
     _guessed: TTLCache[str, bool] = field(default_factory=lambda: TTLCache(GUESSERS, GUESSED_FOR))
@@ -102,6 +105,8 @@ class Front:
                 await self._unexpected(call, sender, error)
         finally:
             self.in_flight -= 1
+            if call.endpoint is None:  # turned away before a route was looked for
+                call.endpoint = self.endpoint_of(scope["path"])
             if traced is not None:
                 traced.end(call.endpoint, call.status, call.request_id)
             # How long a client listens to a stream says nothing of how quick we are.
@@ -147,7 +152,7 @@ class Front:
         try:
             await self.app(inner, receive, sender)
         finally:
-            call.endpoint = template(inner)
+            call.endpoint = template_of(inner)
 
     async def _admit(self, call: Call, head: Head) -> None:
         call.principal = await self._who(call, head)

@@ -17,12 +17,14 @@ _SIGNS = re.compile(
     | (?P<path_traversal>(?<![^/\\?=&])\.\.(?![^/\\?&;])|/etc/(?:passwd|shadow)|/\.(?:git|env|ssh|aws)\b)
     | (?P<markup><[\s/]{0,4}(?:script|img|svg|iframe|object|embed|body|style|meta|link)\b|javascript:)
     | (?P<sql>\bunion\s{1,8}(?:all\s{1,8})?select\b|['"]\s{0,8}(?:or|and)\s{1,8}\S{1,40}\s{0,8}[=<>]
-        |['";]\s{0,8}(?:drop|delete|insert|update|alter|select|exec)\s|\b(?:pg_sleep|xp_cmdshell|load_file)\b)
+        |\b(?:drop|alter|create)\s{1,8}(?:table|database|schema|role|user)\b|\b(?:delete\s{1,8}from|insert\s{1,8}into)\b
+        |\bselect\b.{1,80}\bfrom\b|\b(?:pg_sleep|xp_cmdshell|load_file)\b)
     | (?P<injection>\$\{|\$\(|\{\{)
     """,
     re.VERBOSE,
 )
 _DIGITS = re.compile(r"(?<![0-9A-Za-z])[0-9]{19,}(?![0-9A-Za-z])")
+_NO_TICKER = frozenset({"path_traversal", "markup", "sql"})  # what is told of even where something was found
 _LOOKED_AT = 2_048  # characters of a target: a scan of all that a target may hold takes a millisecond
 _WRONG = frozenset({404, 405, 422})
 _UNPROCESSABLE = 422
@@ -32,8 +34,8 @@ _WRONG_FROM = 400
 def sign_of(raw_path: bytes, query: bytes, status: int) -> str | None:
     """Return what marks a request as an attack, None for nothing.
 
-    `status` is what it was answered. Control characters and many digits may stand in a ticker that is there; and who is
-    turned away for another reason, such as a limit, must not be able to keep a process busy with looking.
+    `status` is what it was answered: odd signs may stand in a ticker that is there; and who is turned away for another
+    reason, such as a limit, must not be able to keep a process busy with looking.
     """
     is_wrong = status in _WRONG
     if not is_wrong and (status >= _WRONG_FROM or not _is_odd(raw_path, query)):
@@ -46,7 +48,7 @@ def sign_of(raw_path: bytes, query: bytes, status: int) -> str | None:
     except UnicodeDecodeError:
         return "broken UTF-8"
     found = _SIGNS.search(text)
-    if found is not None and (is_wrong or found.lastgroup != "control_characters"):
+    if found is not None and (is_wrong or found.lastgroup in _NO_TICKER):
         return str(found.lastgroup).replace("_", " ")
     return "huge number" if status == _UNPROCESSABLE and _DIGITS.search(text) else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from indexer.api import problems
 from indexer.api.cache import Entry, Flights, LocalCache, etag, snapshot_headers
-from indexer.api.call import Call, template
+from indexer.api.call import Call, template_of
 from indexer.api.sending import Recorder
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ class Reads:
         """Return why an answer is not worth trying to compute, empty where it is."""
         if self.watcher.is_down:
             return "database-down"
-        return "overloaded" if len(self._flights) >= MOST_FLIGHTS and key not in self._flights else ""
+        flight = (key, self.watcher.tip_hash)
+        return "overloaded" if len(self._flights) >= MOST_FLIGHTS and flight not in self._flights else ""
 
     async def _older(self, key: bytes, entry: Entry | None) -> Entry | None:
         """Return the latest of what is kept here and of what is shared, if it may be given at all."""
@@ -105,14 +106,14 @@ class Reads:
             other = await self.shared.get(key)
             if other is not None and (entry is None or other.made > entry.made):
                 entry = other
-        return entry if entry is not None and self._is_usable(entry) else None
+        return entry if entry is not None and (self._is_fresh(entry) or self._is_usable(entry)) else None
 
     async def _fresh(self, key: bytes, scope: Scope, patience: float | None) -> Entry:
         # Bounded here too: a database that hangs answers neither the query nor its cancellation.
         seconds = self.settings.QUERY_TIMEOUT + PATIENCE if patience is None else patience
         try:
             async with asyncio.timeout(seconds):
-                return await self._flights.once(key, lambda: self._compute(key, scope))
+                return await self._flights.once((key, self.watcher.tip_hash), lambda: self._compute(key, scope))
         except TimeoutError:
             return _failed(problems.DATABASE_AWAY)
 
@@ -124,8 +125,8 @@ class Reads:
         try:
             await self.app(inner, _no_body, recorder)
         finally:
-            outer.endpoint = template(inner)
-        entry = self._entry(call, recorder, template(inner))
+            outer.endpoint = template_of(inner)
+        entry = self._entry(call, recorder, template_of(inner))
         if entry.status in KEPT and call.at is not None:
             self.local.put(key, entry)
             if self.shared is not None:
@@ -133,14 +134,14 @@ class Reads:
         return entry
 
     def _entry(self, call: Call, recorder: Recorder, endpoint: str | None) -> Entry:
-        headers, tag = recorder.headers, b""
+        headers, tag = [header for header in recorder.headers if header[0] != b"cache-control"], b""
         if recorder.status in KEPT and call.at is not None:
             tag = etag(recorder.body)
             visibility = "public" if self.settings.API_PUBLIC_READS else "private"
             caching = f"{visibility}, max-age={call.max_age}, must-revalidate".encode()
             headers += [(b"etag", tag), (b"cache-control", caching), *snapshot_headers(call.at)]
         else:
-            headers.append((b"cache-control", b"no-store"))
+            headers.append(problems.NO_STORE)
         block_hash = call.at.block_hash if call.at is not None else b""
         ttl = self.settings.API_CACHE_TTL if call.ttl is None else call.ttl
         return Entry(recorder.status, headers, recorder.body, tag, block_hash, time.time(), ttl, endpoint)

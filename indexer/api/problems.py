@@ -54,7 +54,10 @@ def prepared(status: int, detail: str, **more: str) -> tuple[int, list[tuple[byt
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem as a route's answer."""
-    return Response(document(status, detail), status, dict(headers or {}), MEDIA_TYPE)
+    # A kept answer's own word on caching replaces this.
+    response = Response(document(status, detail), status, dict(headers or {}), MEDIA_TYPE)
+    response.raw_headers.append(NO_STORE)
+    return response
 
 
 def _retry(detail: str) -> Response:

@@ -14,6 +14,7 @@ from indexer.api.events import Events
 from indexer.api.health import Check, Outcome, Status
 from indexer.api.limiter import Limiter
 from indexer.api.node import NodeView
+from indexer.api.replica import ReplicaWatcher
 from indexer.api.shared import SharedCache
 from indexer.api.tip import Watcher
 from indexer.auth.authenticator import Authenticator
@@ -106,6 +107,8 @@ class Service:
         work: list[Coroutine[Any, Any, None]] = [self.watcher.run()]
         if self.shared is not None:
             work.append(self.shared.run())
+        if self.reader.pools.has_replica:
+            work.append(ReplicaWatcher(self.watcher).run())
         if self.node.node is not None:
             work.append(self.node.run())
         tasks = [asyncio.create_task(each) for each in work]

@@ -47,7 +47,7 @@ class SharedCache:
             with traces.call("redis", "get"):
                 found = await self._redis.guard(lambda: self._read(self._name(key)))
             return None if found is None else _decode(found)
-        except (*_AWAY, msgspec.MsgspecError):
+        except (*_AWAY, msgspec.MsgspecError, UnicodeDecodeError):
             return None
 
     def put(self, key: bytes, entry: Entry) -> None:

@@ -6,17 +6,19 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.rows import dict_row
 
 from indexer import log
+from indexer.api.maintenance import CHANNEL as MAINTENANCE_CHANNEL
 from indexer.api.maintenance import NOT_ON, Maintenance
 from indexer.auth.store import RECORDS_SINCE, record_of
 from indexer.store import queries
-from indexer.store.connection import CONNECT_TIMEOUT, StoreUnavailableError
-from indexer.store.pools import Kind, QueryTimeoutError, read_only_options
+from indexer.store.chain import TIP_CHANNEL
+from indexer.store.connection import CONNECT_TIMEOUT
+from indexer.store.pools import bounded, read_only_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
 
     from indexer.auth.authenticator import Authenticator
     from indexer.settings import Settings
-    from indexer.store.pools import Pools
+    from indexer.store.pools import Connection, Pools, Row
 
 logger = log.get(__name__)
 
-CHANNELS = ("simplicity_tip", "simplicity_auth", "simplicity_maintenance")
+CHANNELS = (TIP_CHANNEL, "simplicity_auth", MAINTENANCE_CHANNEL)
 PULSE_TIMEOUT = 2  # seconds
 KEYS_TIMEOUT = 10  # seconds: 100 000 keys take one
 CONFIRMED_FOR = 5.0  # seconds that a tip counts as known after the database named it last
@@ -61,8 +63,8 @@ class Watcher:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the database has named the tip within the last seconds."""
-        return self.unconfirmed_for < CONFIRMED_FOR
+        """Whether the database has named the tip as lately as it is asked."""
+        return not self.is_down and self.unconfirmed_for < CONFIRMED_FOR + self.settings.API_POLL_INTERVAL
 
     @property
     def unconfirmed_for(self) -> float:
@@ -116,7 +118,6 @@ class Watcher:
                     logger.warning("database lost", reason=said)
                 self._problem = said
                 self.pools.primary_is_away = True
-                await self._follow_replica()
             await asyncio.sleep(min(self.settings.API_POLL_INTERVAL, 1.0))
 
     async def _follow(self) -> None:
@@ -128,78 +129,57 @@ class Watcher:
             application_name="simplicity-api-watcher",
             options=read_only_options(PULSE_TIMEOUT),
         )
-        async with connection:
-            for channel in CHANNELS:
-                await connection.execute(f"LISTEN {channel}")
+        try:
+            await bounded(_listen(connection), PULSE_TIMEOUT)
             # Anew with each connection: after a failover or a restore the count of changes may stand lower.
-            await self._read_keys(connection, whole=True)
+            await bounded(self._read_keys(connection, whole=True), KEYS_TIMEOUT)
             while True:
-                await self._pulse(connection)
-                await self._look_at_replica()
-                interval = self.settings.API_POLL_INTERVAL
+                await bounded(self._pulse(connection), PULSE_TIMEOUT)
                 # A pooler in transaction mode takes LISTEN and never tells: then this merely waits.
-                async for _ in connection.notifies(timeout=interval, stop_after=1):
+                async for _ in connection.notifies(timeout=self.settings.API_POLL_INTERVAL, stop_after=1):
                     pass
+        finally:
+            await connection.close()
 
-    async def _follow_replica(self) -> None:
-        """Read on from the replica while the primary is away: nothing is written meanwhile, so it is the present."""
-        self.pools.replica_is_fit = False
-        if not self.pools.has_replica:
+    async def _pulse(self, connection: Connection) -> None:
+        seen = self.tip
+        given = {"height": seen.height if seen else -1, "hash": seen.block_hash if seen else b""}
+        row = await (await connection.execute(queries.PULSE, given)).fetchone()
+        if row is None:
             return
-        with suppress(StoreUnavailableError, QueryTimeoutError, TimeoutError):
-            async with asyncio.timeout(PULSE_TIMEOUT), self.pools.connection(Kind.REPLICA) as connection:
-                row = await (await connection.execute(queries.PULSE)).fetchone()
-            if row is not None:
-                self._move(row)
-                self._confirmed = time.monotonic()
-                self._fit(is_fit=True, reason="the primary is away")
-
-    async def _pulse(self, connection: psycopg.AsyncConnection[dict[str, Any]]) -> None:
-        async with asyncio.timeout(PULSE_TIMEOUT + 1):
-            cursor = await connection.execute(queries.PULSE)
-            row = await cursor.fetchone()
-            if row is None:
-                return
-            if row["keys_changed"] > self.authenticator.newest:
-                await self._read_keys(connection, whole=False)
+        if row["keys_changed"] > self.authenticator.newest:
+            await self._read_keys(connection, whole=False)
         if self._problem:
             logger.info("database is back")
             self._problem = ""
             self.pools.primary_is_away = False
         self.maintenance = Maintenance.of(row)
-        self._confirmed = time.monotonic()
-        self._move(row)
+        self.confirm(row)
 
-    async def _read_keys(self, connection: psycopg.AsyncConnection[dict[str, Any]], *, whole: bool) -> None:
+    async def _read_keys(self, connection: Connection, *, whole: bool) -> None:
         since = -1 if whole else self.authenticator.newest
-        async with asyncio.timeout(KEYS_TIMEOUT):
-            cursor = await connection.execute(RECORDS_SINCE, {"since": since})
-            records = [record_of(row) for row in await cursor.fetchall()]
-        self.authenticator.update(records, whole=whole)
+        cursor = await connection.execute(RECORDS_SINCE, {"since": since})
+        self.authenticator.update([record_of(row) for row in await cursor.fetchall()], whole=whole)
 
-    def _move(self, row: dict[str, Any]) -> None:
+    def confirm(self, row: Row) -> None:
+        """Take in where a database says that the chain stands."""
+        self._confirmed = time.monotonic()
         if not row["tip_hash"]:
             return  # nothing is indexed yet
         before = self.tip
         self.tip = Tip(row["tip_height"], row["tip_hash"], row["state_hash"], row["time"], row["node_height"])
         if before is None or before.block_hash != self.tip.block_hash:
-            if before is not None and self.tip.height <= before.height:
+            if before is not None and not row["stands"]:
                 self.on_reorg()
             self.wake()
 
-    async def _look_at_replica(self) -> None:
-        if not self.pools.has_replica or self.tip is None:
-            return
-        try:
-            async with asyncio.timeout(PULSE_TIMEOUT), self.pools.connection(Kind.REPLICA) as connection:
-                row = await (await connection.execute(queries.LAG)).fetchone()
-        except (StoreUnavailableError, QueryTimeoutError, TimeoutError) as error:
-            self._fit(is_fit=False, reason=str(error))
-            return
-        behind = self.tip.height - row["tip_height"] if row else self.tip.height
-        self._fit(is_fit=behind <= self.settings.REPLICA_MAX_LAG, reason=f"{behind} blocks behind")
 
-    def _fit(self, *, is_fit: bool, reason: str) -> None:
-        if is_fit != self.pools.replica_is_fit:
-            logger.info("reads go to the replica" if is_fit else "reads go to the primary", reason=reason)
-        self.pools.replica_is_fit = is_fit
+async def _listen(connection: Connection) -> None:
+    try:
+        for channel in CHANNELS:
+            await connection.execute(f"LISTEN {channel}")
+    except psycopg.DatabaseError as error:
+        if connection.closed:
+            raise
+        # A standby takes none: it is asked all the same.
+        logger.info("nothing will be told here", reason=" ".join(str(error).split()))

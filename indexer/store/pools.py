@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
@@ -14,16 +15,19 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableError, adapt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from indexer.settings import Settings
 
+T = TypeVar("T")
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
 
 POOL_TIMEOUT = 2.0  # seconds that a request waits for a connection
 PING_AFTER = 1.0  # seconds of rest after which a connection is asked whether it still lives
+PING_SECONDS = 1.0
+GRACE = 1.0  # seconds beyond a statement's time-out, which the server keeps
 _MAX_WAITING = 500  # requests in the queue of a pool: more would wait for nothing
 
 # What a database answers that sync has not migrated or granted yet.
@@ -35,6 +39,26 @@ _NOT_YET = (
     psycopg.errors.UndefinedColumn,
 )
 _LOST = (PoolTimeout, PoolClosed, psycopg.OperationalError, psycopg.InterfaceError)
+
+
+async def bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Await a question to a database for at most so long; raises TimeoutError then.
+
+    A server that hangs, or that is gone without a word, answers the question's cancellation as little: nobody waits
+    for that either. The connection is of no use afterwards.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if done:
+        return task.result()
+    while not task.done():
+        task.cancel()  # first the question, then psycopg's asking the server to cancel it
+        await asyncio.sleep(0)
+    raise TimeoutError(f"no answer within {seconds:g} s")
 
 
 class QueryTimeoutError(Exception):
@@ -50,14 +74,18 @@ class Kind(Enum):
     BULK_REPLICA = "bulk_replica"
 
 
+_OF_PRIMARY = frozenset({Kind.PAGE, Kind.BULK})
+
+
 class Pools:
     """Connections by what they are for.
 
     Whoever watches the databases sets `replica_is_fit` (its lag is within bounds) and `primary_is_away`.
     """
 
-    def __init__(self, pools: dict[Kind, Pool]) -> None:
+    def __init__(self, pools: dict[Kind, Pool], seconds: dict[Kind, int]) -> None:
         self._pools = pools
+        self._seconds = seconds  # that a statement may take
         self.replica_is_fit = False
         self.primary_is_away = False
         self.observe_wait: Callable[[str, float], None] = lambda *_: None  # told a pool's name and seconds
@@ -76,7 +104,8 @@ class Pools:
         if replica:
             pools[Kind.REPLICA] = _pool(replica, settings.DB_POOL_SIZE, page, recycle)
             pools[Kind.BULK_REPLICA] = _pool(replica, settings.DB_BULK_POOL_SIZE, bulk, recycle)
-        return cls(pools)
+        is_bulk = {Kind.BULK, Kind.BULK_REPLICA}
+        return cls(pools, {kind: bulk if kind in is_bulk else page for kind in pools})
 
     @property
     def has_replica(self) -> bool:
@@ -105,6 +134,8 @@ class Pools:
     @asynccontextmanager
     async def connection(self, kind: Kind) -> AsyncIterator[Connection]:
         """Borrow one. Raises StoreUnavailableError where the database fails, QueryTimeoutError where it is too slow."""
+        if self.primary_is_away and kind in _OF_PRIMARY:
+            raise StoreUnavailableError("the primary does not answer")  # whoever watches it asks on
         started = time.perf_counter()
         try:
             async with self._pools[kind].connection() as connection:
@@ -116,6 +147,23 @@ class Pools:
             raise StoreUnavailableError(" ".join(str(error).split())) from error
         except _NOT_YET as error:
             raise StoreUnavailableError("no index to read yet; simplicity sync makes it and grants it") from error
+
+    async def rows(self, kind: Kind, connection: Connection, query: LiteralString, parameters: Row) -> list[Row]:
+        """Run a statement. Raises StoreUnavailableError also where the server hangs."""
+        return await self.in_time(kind, connection, _rows(connection, query, parameters))
+
+    async def in_time(self, kind: Kind, connection: Connection, work: Coroutine[Any, Any, T]) -> T:
+        """Await a question on a borrowed connection for as long as its class of statements may take."""
+        try:
+            return await bounded(work, self._seconds[kind] + GRACE)
+        except TimeoutError as error:
+            await connection.close()  # or whoever gives it back would wait for the server again
+            raise StoreUnavailableError(str(error)) from None
+
+
+async def _rows(connection: Connection, query: LiteralString, parameters: Row) -> list[Row]:
+    cursor = await connection.execute(query, parameters)
+    return await cursor.fetchall() if cursor.description else []
 
 
 def read_only_options(seconds: int) -> str:
@@ -163,5 +211,10 @@ async def _used(connection: Connection) -> None:
 
 async def _check(connection: Connection) -> None:
     # A ping before each query would double the round trips; a server that went away meanwhile is noticed all the same.
-    if time.monotonic() - connection.__dict__["rested_since"] > PING_AFTER:
-        await AsyncConnectionPool.check_connection(connection)
+    if time.monotonic() - connection.__dict__["rested_since"] <= PING_AFTER:
+        return
+    try:
+        await bounded(AsyncConnectionPool.check_connection(connection), PING_SECONDS)
+    except TimeoutError:
+        await connection.close()
+        raise psycopg.OperationalError("the connection does not answer") from None

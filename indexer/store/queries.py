@@ -118,13 +118,16 @@ STATE = _at(
     "q.height",
 )
 
-# What the watcher of the tip asks once a second.
+# What the watcher of the tip asks once a second; `stands` is whether the block that it saw last is still in the chain.
 PULSE = """
     SELECT c.tip_height, c.tip_hash, b.state_hash, b.time, c.node_height,
         m.is_on, m.message, m.route_classes, m.serve_cached, m.retry_after,
-        (SELECT coalesce(max(changed), 0) FROM ops.api_keys) AS keys_changed
+        (SELECT coalesce(max(changed), 0) FROM ops.api_keys) AS keys_changed,
+        EXISTS (SELECT FROM index.blocks WHERE height = %(height)s AND hash = %(hash)s) AS stands
     FROM ops.maintenance m LEFT JOIN index.chain c ON true LEFT JOIN index.blocks b ON b.height = c.tip_height"""
-LAG = "SELECT tip_height, tip_hash FROM index.chain"
+# A replica may be read where its tip is in the primary's chain.
+TIP = "SELECT tip_height, tip_hash FROM index.chain"
+IS_BLOCK = "SELECT FROM index.blocks WHERE height = %(height)s AND hash = %(hash)s"
 
 # From the block that a client saw last: back through the blocks that reorgs took, to one that stands, and on from it.
 # An empty hash stands before the first block.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString, Self
 
 from indexer.store import queries
+from indexer.store.connection import StoreUnavailableError
 from indexer.store.pools import Kind, Pools, Row
 from indexer.store.rows import first_op_id
 
@@ -214,47 +215,65 @@ class Reader:
         # The primary's: to a replica that is a moment behind, what a client saw last may not be known yet.
         kind = Kind.REPLICA if self.pools.primary_is_away and self.pools.replica_is_fit else Kind.PAGE
         async with self.pools.connection(kind) as connection:
-            return await self._rows(connection, "path", queries.PATH, parameters)
+            return await self._rows(kind, connection, "path", queries.PATH, parameters)
 
     async def _ask(self, name: str, query: LiteralString, parameters: Row, key: str) -> Answer:
         """Run a statement of `queries`; `key` is a column that is NULL only where no row was found."""
-        kind = Kind.REPLICA if self.pools.replica_is_fit else Kind.PAGE
+        if self.pools.replica_is_fit:
+            try:
+                return await self._ask_one(Kind.REPLICA, name, query, parameters, key)
+            except StoreUnavailableError:
+                self.pools.replica_is_fit = False  # until whoever watches it says otherwise
+                if self.pools.primary_is_away:
+                    raise
+        return await self._ask_one(Kind.PAGE, name, query, parameters, key)
+
+    async def _ask_one(self, kind: Kind, name: str, query: LiteralString, parameters: Row, key: str) -> Answer:
         with self.span(name, kind.value):
             async with self.pools.connection(kind) as connection:
-                rows = await self._rows(connection, name, query, parameters)
-        return Answer(_snapshot(rows), rows if rows[0][key] is not None else [])
+                rows = await self._rows(kind, connection, name, query, parameters)
+        return Answer(_snapshot_of(rows), rows if rows[0][key] is not None else [])
 
-    async def _rows(self, connection: Connection, name: str, query: LiteralString, parameters: Row) -> list[Row]:
+    async def _rows(
+        self, kind: Kind, connection: Connection, name: str, query: LiteralString, parameters: Row
+    ) -> list[Row]:
         started = time.perf_counter()
-        cursor = await connection.execute(query, parameters)
-        rows = await cursor.fetchall()
+        rows = await self.pools.rows(kind, connection, query, parameters)
         self.observe(name, time.perf_counter() - started)
         return rows
+
+    @asynccontextmanager
+    async def _snapshot(self, kind: Kind, connection: Connection) -> AsyncIterator[None]:
+        await self.pools.rows(kind, connection, "BEGIN ISOLATION LEVEL REPEATABLE READ", {})
+        try:
+            yield
+        finally:
+            if not connection.closed:
+                await self.pools.in_time(kind, connection, connection.rollback())
 
     @asynccontextmanager
     async def _whole(
         self, name: str, count: LiteralString, query: LiteralString, parameters: Row
     ) -> AsyncIterator[Whole]:
         kind = Kind.BULK_REPLICA if self.pools.replica_is_fit else Kind.BULK
-        async with self.pools.connection(kind) as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            counted = await self._rows(connection, f"{name}_count", count, parameters)
+        async with self.pools.connection(kind) as connection, self._snapshot(kind, connection):
+            counted = await self._rows(kind, connection, f"{name}_count", count, parameters)
             async with connection.cursor(name="whole") as cursor:
                 started = time.perf_counter()
-                await cursor.execute(query, parameters)
-                head = await cursor.fetchmany(BATCH)
+                await self.pools.in_time(kind, connection, cursor.execute(query, parameters))
+                head = await self.pools.in_time(kind, connection, cursor.fetchmany(BATCH))
                 self.observe(f"{name}_all", time.perf_counter() - started)
 
                 async def batches() -> AsyncIterator[list[Row]]:
                     rows = head if counted[0]["found"] else []
                     while rows:
                         yield rows
-                        rows = await cursor.fetchmany(BATCH)
+                        rows = await self.pools.in_time(kind, connection, cursor.fetchmany(BATCH))
 
-                yield Whole(_snapshot(head), head[0].get("deployed", True), counted[0]["found"], batches())
+                yield Whole(_snapshot_of(head), head[0].get("deployed", True), counted[0]["found"], batches())
 
 
-def _snapshot(rows: list[Row]) -> Snapshot:
+def _snapshot_of(rows: list[Row]) -> Snapshot:
     if not rows or rows[0]["at_hash"] == b"":
         raise NothingIndexedError
     return Snapshot(rows[0]["at_height"], rows[0]["at_hash"], rows[0]["at_state"])

@@ -1,4 +1,4 @@
-"""The commands around the local envelope: up, status, logs, open, down, reset."""
+"""The commands around the local envelope: up, status, logs, open, restart, down, reset."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from rich.console import Console
 from infra.local import display, state
 from infra.local import logs as log_files
 from infra.local.bring_up import bring_up
-from infra.local.component import components
-from infra.local.components import api
-from infra.local.document import document_of
-from infra.local.layout import EnvelopeError, Layout, layout
+from infra.local.component import components, named
+from infra.local.components import haproxy, prometheus
+from infra.local.document import document_of, env_file_of
+from infra.local.layout import EnvelopeError, Layout, layout, write_private
 from infra.local.lock import exclusive
+from infra.local.restart import restart as restart_components
+from infra.local.supervisor import Supervisor
 from infra.local.take_down import take_down
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from infra.local.bring_up import Outcome
 
+SUPERVISOR = "supervisord"
 EXIT_WRONG, EXIT_USAGE, EXIT_DOWN, EXIT_INTERRUPTED = 1, 2, 3, 130
-LAST_LINES = 8
 FIRST_BLOCK_SECONDS = 20.0
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -64,6 +66,7 @@ def up(
         with display.Progress(console, quiet=as_json) as progress:
             outcome = bring_up(place, progress, patience=wait, traffic=traffic, rate=rate, seed=seed)
             document_of(outcome.envelope).save(place.environment)
+            write_private(place.env_file, env_file_of(outcome.envelope))
             seconds = time.monotonic() - began
             picture = _with_first_block(place, outcome, progress)
     if as_json:
@@ -71,7 +74,7 @@ def up(
     else:
         console.print()
         display.show_picture(console, picture, advice=False)
-        _closing_words(console, place, outcome, _times(outcome, seconds, warm=warm))
+        display.closing_words(console, place.log, outcome, display.times(outcome, seconds, warm=warm))
     raise typer.Exit(EXIT_WRONG if outcome.failed else 0)
 
 
@@ -90,45 +93,6 @@ def _with_first_block(place: Layout, outcome: Outcome, progress: display.Progres
 def _told(outcome: Outcome) -> dict[str, object]:
     changed = bool(outcome.started or outcome.removed)
     return {"started": outcome.started, "stopped": outcome.removed, "failed": outcome.failed, "changed": changed}
-
-
-def _times(outcome: Outcome, seconds: float, *, warm: bool) -> str:
-    if not outcome.started:
-        return f"stopped     {', '.join(outcome.removed)}" if outcome.removed else "already up: nothing changed"
-    setup = os.environ.get("SIMPLICITY_SETUP_SECONDS")
-    before = f"set-up {setup} s, " if setup else ""
-    return f"times       {before}start {seconds:.1f} s ({'warm' if warm else 'cold: first start'})"
-
-
-def _closing_words(console: Console, place: Layout, outcome: Outcome, times: str) -> None:
-    for name, reason in outcome.failed.items():
-        # One that was not even begun says all in its reason; its log would be of another day.
-        lines = log_files.last_lines(place.log / f"{name}.log", LAST_LINES) if name in outcome.began else []
-        console.print(f"\n{name} is not up: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
-        for line in log_files.shown(lines, "debug"):
-            console.print(f"  | {line}", highlight=False, markup=False, soft_wrap=True)
-        if name in outcome.began:
-            hint = next(c.hint for c in components() if c.name == name)
-            console.print(f"  {hint}", highlight=False, markup=False, soft_wrap=True)
-    if outcome.failed:
-        console.print("\nThe rest goes on running for a look at it; `simplicity down` stops it.", highlight=False)
-        return
-    if not outcome.envelope.options.traffic:
-        console.print("traffic     off; `simplicity up --traffic` lets the chain grow", highlight=False)
-    console.print(times, highlight=False)
-    address = api.base_url(outcome.envelope)
-    console.print("\ntry next", highlight=False)
-    for command in (
-        f"curl -s {address}/v1/indexer/brc20/list",
-        f"{_called_as()} logs sync -f",
-        f"{_called_as()} maintenance health",
-    ):
-        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _called_as() -> str:
-    """Return what a person has to type: `make up` runs the command without its folder being on the PATH."""
-    return "simplicity" if shutil.which("simplicity") else os.path.relpath(sys.argv[0])
 
 
 def status(*, as_json: Json = False) -> None:
@@ -156,40 +120,56 @@ def status(*, as_json: Json = False) -> None:
     )
 
 
-def logs(
-    component: Annotated[str, typer.Argument(help="Which component; all if not given.")] = "",
+def logs(  # noqa: PLR0913 - one parameter an option
+    component: Annotated[
+        str, typer.Argument(help="Which component, or `api` for all its processes; all if not given.")
+    ] = "",
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are written, until Ctrl-C.")] = False,
     count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 20,
     level: Annotated[str, typer.Option(help="This level and worse: debug, info, warning, error, critical.")] = "debug",
+    request_id: Annotated[
+        str, typer.Option(help="Only lines of this request, as its answer names it in X-Request-ID.")
+    ] = "",
+    user: Annotated[str, typer.Option(help="Only lines of requests with this API key, by its id.")] = "",
 ) -> None:
     """Show or follow the logs of the envelope.
 
-    Examples: `simplicity logs sync -f` · `simplicity logs --level warning -n 50`
+    Examples: `simplicity logs sync -f` · `simplicity logs --level warning -n 50` · `simplicity logs api -f` ·
+    `simplicity logs --request-id 6c1f04b2-3a55-4c53-8b5e-1f6f6f1f0a11` · `simplicity logs api --user 3f9a1c5b7d20 -f`
     """
     place = layout()
-    known = [*(c.name for c in components()), "supervisord"]
-    if component and component not in known:
-        _fail(f"there is no component {component!r}; there are {', '.join(known)}", EXIT_USAGE)
     if level.lower() not in log_files.LEVELS:
         _fail(f"there is no level {level!r}; there are {', '.join(log_files.LEVELS)}", EXIT_USAGE)
-    names = [component] if component else known
+    fields = {"request_id": request_id, "user_id": user}
+    wanted = log_files.Wanted(level.lower(), {name: value for name, value in fields.items() if value})
+    names = _log_names(component)
     paths = {name: place.log / f"{name}.log" for name in names}
     if not follow and not any(path.exists() for path in paths.values()):
         _fail(f"no logs in {place.log}; `simplicity up` starts the envelope", EXIT_DOWN)
+    labelled = len(names) > 1
     for name in names:
-        _print_lines(name, log_files.last_lines(paths[name], count), level.lower(), labelled=not component)
+        _print_lines(name, log_files.last(paths[name], count, wanted), labelled=labelled)
     if follow:
         try:
             for name, line in log_files.follow(paths):
-                _print_lines(name, [line], level.lower(), labelled=not component)
+                _print_lines(name, log_files.shown([line], wanted), labelled=labelled)
         except (KeyboardInterrupt, BrokenPipeError):
             raise typer.Exit(0) from None
 
 
-def _print_lines(name: str, raw: list[str], level: str, *, labelled: bool) -> None:
-    for text in log_files.shown(raw, level):
-        typer.echo(f"{name:<13} {text}" if labelled else text)
+def _log_names(asked: str) -> list[str]:
+    if asked == SUPERVISOR:
+        return [SUPERVISOR]
+    found = named(asked) if asked else components()
+    if not found:
+        _fail_unknown(asked, SUPERVISOR)
+    return [component.name for component in found] + ([] if asked else [SUPERVISOR])
+
+
+def _print_lines(name: str, lines: Iterable[str], *, labelled: bool) -> None:
+    for line in lines:
+        typer.echo(f"{name:<13} {line}" if labelled else line)
 
 
 def open_(
@@ -202,14 +182,45 @@ def open_(
     envelope = state.existing(layout())
     if envelope is None:
         _fail("the envelope is not up; `simplicity up` starts it", EXIT_DOWN)
-    urls = {c.name: c.url(envelope) for c in components()}
-    pages = {"api": urls["api"], "docs": f"{urls['api']}/docs", "prometheus": urls["prometheus"]}
+    address = haproxy.base_url(envelope)
+    pages = {"api": address, "docs": f"{address}/docs", "prometheus": prometheus.base_url(envelope)}
     if page not in pages:
         _fail(f"there is no page {page!r}; there are {', '.join(pages)}", EXIT_USAGE)
     typer.echo(pages[page])
     # A text browser would take the terminal over.
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(pages[page])
+
+
+def restart(
+    names: Annotated[list[str], typer.Argument(help="Components; `api` stands for all its processes.")],
+    *,
+    wait: Wait = None,
+) -> None:
+    """Restart components one after the other; each has to answer before the next is stopped.
+
+    Processes of the API finish what they are answering, while the others serve: no request fails.
+
+    Examples: `simplicity restart api` · `simplicity restart sync bitcoin-node`
+
+    Exit code 0: all answer again; 1: one does not, and those after it were left alone; 2: there is no such component;
+    3: the envelope is not up.
+    """
+    wanted = []
+    for name in names:
+        found = named(name)
+        if not found:
+            _fail_unknown(name)
+        wanted += [component for component in found if component not in wanted]
+    place = layout()
+    with _errors(), exclusive(place.lock, "restart"):
+        envelope = state.existing(place)
+        if envelope is None or Supervisor(place).pid() is None:
+            _fail("the envelope is not up; `simplicity up` starts it", EXIT_DOWN)
+        with display.Progress(Console()) as progress:
+            failed = restart_components(envelope, wanted, progress, patience=wait)
+    if failed:
+        _fail(f"{failed} is not ready; `simplicity logs {failed}` tells why", EXIT_WRONG)
 
 
 def down() -> None:
@@ -260,6 +271,11 @@ def _errors() -> Iterator[None]:
         _fail(
             "interrupted; what runs goes on: `simplicity status` shows it, `simplicity down` stops it", EXIT_INTERRUPTED
         )
+
+
+def _fail_unknown(name: str, *others: str) -> NoReturn:
+    known = dict.fromkeys(part for component in components() for part in (component.group, component.name) if part)
+    _fail(f"there is no component {name!r}; there are {', '.join((*known, *others))}", EXIT_USAGE)
 
 
 def _fail(message: str, code: int) -> NoReturn:

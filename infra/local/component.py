@@ -1,4 +1,4 @@
-"""What a component of the envelope is: one frozen value a file in `components/`."""
+"""What a component of the envelope is: one frozen value for each process, in the files of `components/`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class Component:
 
     `files` are generated into the component's directory: a change of their text restarts it. `prepare` runs before a
     start and never while the process lives, `settle` after each time it has become ready. `metrics` names the port
-    whose /metrics Prometheus scrapes; `hint` says what a person does when it does not become ready.
+    whose /metrics Prometheus scrapes; `hint` says what a person does when it does not become ready. Components that do
+    the same work share a `group`: a person can name it in the place of them all. One that `drains` serves on for a
+    while when it is told to stop, and ends that at a second signal.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Component:
     prepare: Callable[[Envelope], None] = lambda _: None
     settle: Callable[[Envelope], None] = lambda _: None
     wanted: Callable[[Options], bool] = lambda _: True
+    group: str = ""
     ports: tuple[Port, ...] = ()
     secrets: tuple[str, ...] = ()
     metrics: str = ""
@@ -80,18 +83,24 @@ class Component:
     stop_signal: str = "TERM"
     stop_seconds: int = 10
     ready_seconds: float = 45.0
+    drains: bool = False
 
 
 def components() -> tuple[Component, ...]:
-    """Return all components of the folder, those that others need first."""
+    """Return all components of the folder, those that others need first; a file there has a tuple COMPONENTS."""
     from infra.local import components as folder  # noqa: PLC0415 - the folder's modules import this one
 
     found = {
         component.name: component
         for module in pkgutil.iter_modules(folder.__path__)
-        for component in (importlib.import_module(f"{folder.__name__}.{module.name}").COMPONENT,)
+        for component in importlib.import_module(f"{folder.__name__}.{module.name}").COMPONENTS
     }
     return in_order(found)
+
+
+def named(name: str) -> tuple[Component, ...]:
+    """Return the component of this name, or all those of the group of this name; none when there is neither."""
+    return tuple(component for component in components() if name in {component.name, component.group} - {""})
 
 
 def in_order(found: Mapping[str, Component]) -> tuple[Component, ...]:

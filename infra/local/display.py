@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.markup import escape
 from rich.table import Table
 
+from infra.local import logs
+from infra.local.component import components
+from infra.local.components import haproxy
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.status import Status
 
+    from infra.local.bring_up import Outcome
     from infra.local.state import Picture
 
+LAST_LINES = 8
 STYLES = {"running": "green", "not ready": "yellow", "starting": "yellow", "backoff": "yellow"}
 
 
@@ -83,15 +94,16 @@ def table(picture: Picture) -> Table:
 def show_picture(console: Console, picture: Picture, *, advice: bool = True) -> None:
     """Print the table, the tip, and with `advice` what to do about each component that does not run."""
     console.print(table(picture))
+    console.print(f"\napi         {picture.api}  (documentation: {picture.api}/docs)", highlight=False, soft_wrap=True)
     if picture.tip:
         tip = picture.tip
         console.print(
-            f"\ntip height  {tip.height}  (node {tip.node_height}; last operation in {tip.last_operation or 'none'})"
+            f"tip height  {tip.height}  (node {tip.node_height}; last operation in {tip.last_operation or 'none'})"
             f"\nstate hash  {tip.state_hash}",
             highlight=False,
         )
     else:
-        console.print("\ntip height  none yet: no block is indexed", highlight=False)
+        console.print("tip height  none yet: no block is indexed", highlight=False)
     for row in picture.rows:
         if advice and row.state != "running":
             console.print(
@@ -102,3 +114,44 @@ def show_picture(console: Console, picture: Picture, *, advice: bool = True) -> 
 def as_json(picture: Picture, **more: Any) -> str:  # noqa: ANN401 - whatever JSON can carry
     """Return the picture as a JSON object, with further members."""
     return json.dumps(asdict(picture) | more, indent=2)
+
+
+def times(outcome: Outcome, seconds: float, *, warm: bool) -> str:
+    """Return the line that says how long `up` took, or that it had nothing to do."""
+    if not outcome.started:
+        return f"stopped     {', '.join(outcome.removed)}" if outcome.removed else "already up: nothing changed"
+    setup = os.environ.get("SIMPLICITY_SETUP_SECONDS")
+    before = f"set-up {setup} s, " if setup else ""
+    return f"times       {before}start {seconds:.1f} s ({'warm' if warm else 'cold: first start'})"
+
+
+def closing_words(console: Console, log: Path, outcome: Outcome, last: str) -> None:
+    """Print what failed, with the last words of its log; or the line `last` and what to try next."""
+    for name, reason in outcome.failed.items():
+        # One that was not even begun says all in its reason; its log would be of another day.
+        lines = logs.last(log / f"{name}.log", LAST_LINES) if name in outcome.began else []
+        console.print(f"\n{name} is not up: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+        for line in lines:
+            console.print(f"  | {line}", highlight=False, markup=False, soft_wrap=True)
+        if name in outcome.began:
+            hint = next(c.hint for c in components() if c.name == name)
+            console.print(f"  {hint}", highlight=False, markup=False, soft_wrap=True)
+    if outcome.failed:
+        console.print("\nThe rest goes on running for a look at it; `simplicity down` stops it.", highlight=False)
+        return
+    if not outcome.envelope.options.traffic:
+        console.print("traffic     off; `simplicity up --traffic` lets the chain grow", highlight=False)
+    console.print(last, highlight=False)
+    address = haproxy.base_url(outcome.envelope)
+    console.print("\ntry next", highlight=False)
+    for command in (
+        f"curl -s {address}/v1/indexer/brc20/list",
+        f"{_called_as()} logs sync -f",
+        f"{_called_as()} maintenance health",
+    ):
+        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _called_as() -> str:
+    """Return what a person has to type: `make up` runs the command without its folder being on the PATH."""
+    return "simplicity" if shutil.which("simplicity") else os.path.relpath(sys.argv[0])

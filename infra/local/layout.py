@@ -59,6 +59,11 @@ class Layout:
         return self.data / "environment.json"
 
     @property
+    def env_file(self) -> Path:
+        """The indexer's settings for commands like `simplicity auth`, with passwords, so 0600."""
+        return self.data / "indexer.env"
+
+    @property
     def ports(self) -> Path:
         """The ports that were chosen, by name."""
         return self.data / "ports.json"

@@ -6,11 +6,11 @@ import json
 import re
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -25,10 +25,11 @@ ALIASES = {
     "hint": "info",
     "detail": "info",
     "statement": "info",
+    "alert": "critical",
 }
-# Prometheus writes logfmt, PostgreSQL "LOG:  …" after its prefix, supervisor and Python "INFO …".
+# Prometheus and Valkey write logfmt, HAProxy "[ALERT] …", PostgreSQL "LOG:  …" after its prefix, others "INFO …".
 PLAIN_LEVEL = re.compile(
-    r"\blevel=(\w+)|\b(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|CRIT|FATAL|PANIC|LOG|NOTICE|HINT|DETAIL|STATEMENT)\b:?"
+    r"\blevel=(\w+)|\b(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|CRIT|FATAL|PANIC|ALERT|LOG|NOTICE|HINT|DETAIL|STATEMENT)\b:?"
 )
 TIME_KEYS, MESSAGE_KEYS, NAME_KEYS = ("timestamp", "time", "ts"), ("message", "event", "msg"), ("logger", "name")
 FOLLOW_SECONDS = 0.2
@@ -36,10 +37,27 @@ FOLLOW_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A log line: its level in the words of LEVELS, and how to show it."""
+    """A log line: its level in the words of LEVELS, how to show it, and its fields where it has some."""
 
     level: str
     text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines a person asks for: those of `level` and worse that have these `fields`."""
+
+    level: str = "debug"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __contains__(self, line: Line) -> bool:
+        if any(str(line.fields.get(name, "")) != value for name, value in self.fields.items()):
+            return False
+        return LEVELS[line.level] >= LEVELS[self.level]
+
+
+EVERYTHING = Wanted()
 
 
 def parse(raw: str) -> Line:
@@ -54,7 +72,9 @@ def parse(raw: str) -> Line:
     return Line(_level((found[1] or found[2]) if found else "info"), raw)
 
 
-def _structured(fields: dict[str, Any]) -> Line:
+def _structured(all_fields: dict[str, Any]) -> Line:
+    fields = dict(all_fields)
+
     def take(keys: tuple[str, ...]) -> str:
         return next((str(fields.pop(key)) for key in keys if key in fields), "")
 
@@ -63,7 +83,7 @@ def _structured(fields: dict[str, Any]) -> Line:
     trace = take(("exception",))
     rest = " ".join(f"{key}={value}" for key, value in fields.items())
     text = " ".join(part for part in (moment, f"{level.upper():<8}", name, message, rest) if part)
-    return Line(level, f"{text}\n{trace}" if trace else text)
+    return Line(level, f"{text}\n{trace}" if trace else text, all_fields)
 
 
 def _level(word: str) -> str:
@@ -71,18 +91,28 @@ def _level(word: str) -> str:
     return name if name in LEVELS else "info"
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """Return the last `count` lines of a log file, without line ends; none when it is missing."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return [line.rstrip("\n") for line in deque(file, maxlen=count)]
-    except OSError:
-        return []
+def shown(raw: Iterable[str], wanted: Wanted = EVERYTHING) -> Iterator[str]:
+    """Yield the wanted lines, readable."""
+    return (line.text for line in map(parse, raw) if line in wanted)
 
 
-def shown(raw: Sequence[str], at_least: str) -> list[str]:
-    """Return the lines of a level or worse, readable."""
-    return [line.text for line in map(parse, raw) if LEVELS[line.level] >= LEVELS[at_least]]
+def last(path: Path, count: int, wanted: Wanted = EVERYTHING) -> list[str]:
+    """Return the last `count` wanted lines of a log, readable; none when it is missing.
+
+    Those with certain fields are looked for in its rotated files too: a busy hour fills many.
+    """
+    return list(deque(shown(_lines(path, rotated=bool(wanted.fields)), wanted), maxlen=count))
+
+
+def _lines(path: Path, *, rotated: bool) -> Iterator[str]:
+    older = sorted(path.parent.glob(f"{path.name}.*"), reverse=True) if rotated else []
+    for each in (*older, path):
+        try:
+            with each.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    yield line.rstrip("\n")
+        except OSError:  # not written yet, or rotated away a moment ago
+            continue
 
 
 def follow(paths: dict[str, Path]) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ import httpx2
 from infra.local.assembly import ensure_secrets, merged, remembered_ports
 from infra.local.bring_up import judged
 from infra.local.component import Envelope, components, http
-from infra.local.components import api
+from infra.local.components import haproxy
 from infra.local.layout import read_object
 from infra.local.processes import envelope_processes
 from infra.local.supervisor import State, Supervisor
@@ -52,7 +52,7 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The whole envelope at one moment; `tip` is None before the first indexed block.
+    """The whole envelope at one moment; `tip` is None before the first indexed block, `api` what people open.
 
     `leftovers` counts processes that no supervisor looks after, when none answers.
     """
@@ -60,6 +60,7 @@ class Picture:
     overall: Overall
     rows: tuple[Row, ...] = ()
     tip: Tip | None = None
+    api: str = ""
     leftovers: int = 0
 
 
@@ -91,13 +92,14 @@ def picture(layout: Layout) -> Picture:
         )
         rows.append(Row(component.name, word, state.pid, component.url(envelope), probe.detail, component.hint))
     healthy = all(row.state == "running" for row in rows)
-    return Picture(Overall.RUNNING if healthy else Overall.WRONG, tuple(rows), tip(envelope))
+    overall = Overall.RUNNING if healthy else Overall.WRONG
+    return Picture(overall, tuple(rows), tip(envelope), haproxy.base_url(envelope))
 
 
 def tip(envelope: Envelope) -> Tip | None:
     """Ask the API for the last indexed block; None when there is none, or no API that answers."""
     try:
-        answer = http().get(f"{api.base_url(envelope)}/v1/indexer/brc20/status")
+        answer = http().get(f"{haproxy.base_url(envelope)}/v1/indexer/brc20/status")
         fields = answer.raise_for_status().json()
         if not fields["state_hash"]:
             return None

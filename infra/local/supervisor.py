@@ -173,8 +173,15 @@ class Supervisor:
 
     def stop(self, name: str) -> None:
         """Tell a program to stop; does not wait for it. A program that does not run is no error."""
+        self._tell("stopProcess", name, False)
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal to a program, though it be stopping already; one that does not run is no error."""
+        self._tell("signalProcess", name, signal)
+
+    def _tell(self, method: str, *arguments: object) -> None:
         try:
-            self._call("stopProcess", name, False)
+            self._call(method, *arguments)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString and "BAD_NAME" not in fault.faultString:
                 raise

@@ -14,6 +14,7 @@ from infra.local.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from infra.local.component import Component
     from infra.local.layout import Layout
     from infra.local.supervisor import State
 
@@ -57,14 +58,21 @@ def take_down(layout: Layout, *, patience: float = STOP_SECONDS) -> int:
 
 
 def _stop_in_order(supervisor: Supervisor, deadline: float) -> None:
-    needs: Mapping[str, tuple[str, ...]] = {component.name: component.needs for component in components()}
+    known: Mapping[str, Component] = {component.name: component for component in components()}
+    told: set[str] = set()
     while time.monotonic() < deadline:
         alive = [name for name, state in supervisor.states().items() if _lives(state)]
         if not alive:
             return
         for name in alive:
-            if not any(name in needs.get(other, ()) for other in alive):
+            if any(other in known and name in known[other].needs for other in alive):
+                continue
+            if name in told and name in known and known[name].drains:
+                # Nobody is left whom it would have to serve until others notice.
+                supervisor.signal(name, known[name].stop_signal)
+            else:
                 supervisor.stop(name)
+                told.add(name)
         time.sleep(POLL_SECONDS)
 
 

@@ -21,25 +21,53 @@ from infra.local.layout import EnvelopeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Debian 13: its monitoring packages are the newest that still run on Debian 12.
-SUITE = "trixie"
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
 APT_SECONDS = 180
+# Where servers lie; an ordinary user's PATH leaves them out.
+SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program, the package that has it, and where it lies in there."""
+    """A program, the package that has it, where it lies in there, and the flag that makes it show its version.
+
+    `libraries` are packages with shared libraries that it needs and that a Debian system may not have.
+    """
 
     package: str
     binary: str
+    suite: str
+    version: str = "--version"
+    libraries: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The program's name, as it stands in PATH."""
+        return Path(self.binary).name
+
+    def directory(self, tools: Path) -> Path:
+        """Return where it is unpacked."""
+        return tools / f"{self.suite}-{self.package}"
+
+    def program(self, tools: Path) -> Path:
+        """Return what is run of the unpacked packages."""
+        return self.directory(tools) / (self.name if self.libraries else self.binary)
 
 
 TOOLS = {
-    "prometheus": Tool(package="prometheus", binary="usr/bin/prometheus"),
+    # Debian 13's: the newest that still runs on Debian 12.
+    "prometheus": Tool(package="prometheus", binary="usr/bin/prometheus", suite="trixie"),
+    # Debian 12's, which runs on Debian 13 too; the other way round the C library is too old.
+    "haproxy": Tool(
+        package="haproxy",
+        binary="usr/sbin/haproxy",
+        suite="bookworm",
+        version="-v",
+        libraries=("liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"),
+    ),
 }
 
 # A machine's own settings may relax these; what is unpacked here is run, so its signature always counts.
@@ -60,24 +88,24 @@ def locate(name: str, directory: Path) -> Path:
 
     Takes seconds and needs the network only when it has to fetch. Raises EnvelopeError with what to install.
     """
-    in_path = shutil.which(name)
-    if in_path and _works(Path(in_path)):
-        return Path(in_path)
     tool = TOOLS[name]
-    binary = directory / f"{SUITE}-{tool.package}" / tool.binary
-    if not _works(binary):
+    in_path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_PATHS)))
+    if in_path and _works(Path(in_path), tool):
+        return Path(in_path)
+    program = tool.program(directory)
+    if not _works(program, tool):
         with _locked(directory):
             # Whoever held the lock before may have fetched it meanwhile.
-            if not _works(binary):
+            if not _works(program, tool):
                 for abandoned in directory.glob(".fetch-*"):
                     shutil.rmtree(abandoned, ignore_errors=True)
-                _fetch(name, tool, directory)
-    return binary
+                _fetch(tool, directory)
+    return program
 
 
-def _works(binary: Path) -> bool:
+def _works(program: Path, tool: Tool) -> bool:
     try:
-        return subprocess.run([binary, "--version"], check=False, capture_output=True, timeout=20).returncode == 0
+        return subprocess.run([program, tool.version], check=False, capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -96,7 +124,7 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _fetch(name: str, tool: Tool, directory: Path) -> None:
+def _fetch(tool: Tool, directory: Path) -> None:
     problem = _missing_requirement()
     failures = []
     if problem is None:
@@ -108,12 +136,13 @@ def _fetch(name: str, tool: Tool, directory: Path) -> None:
             except EnvelopeError as error:
                 failures.append(str(error))
             else:
-                if _works(directory / f"{SUITE}-{tool.package}" / tool.binary):
+                if _works(tool.program(directory), tool):
                     return
-                failures.append(f"the {name} of Debian {SUITE} does not run on this system")
+                failures.append(f"the {tool.name} of Debian {tool.suite} does not run on this system")
     reason = problem or failures[0]
     raise EnvelopeError(
-        f"{name} is missing ({reason}); install it so that `{name}` is in PATH: apt-get install {tool.package}"
+        f"{tool.name} is missing ({reason});"
+        f" install it so that `{tool.name}` is in PATH: apt-get install {tool.package}"
     )
 
 
@@ -145,7 +174,7 @@ def _unpack(tool: Tool, site: str, directory: Path) -> None:
         state = Path(scratch)
         for part in ("lists/partial", "cache/archives/partial", "debs", "root"):
             (state / part).mkdir(parents=True)
-        (state / "sources.list").write_text(f"deb [signed-by={keyring}] {site} {SUITE} main\n", encoding="utf-8")
+        (state / "sources.list").write_text(f"deb [signed-by={keyring}] {site} {tool.suite} main\n", encoding="utf-8")
         options = (
             f"Dir::Etc::sourcelist={state}/sources.list",
             "Dir::Etc::sourceparts=/dev/null",
@@ -161,13 +190,27 @@ def _unpack(tool: Tool, site: str, directory: Path) -> None:
             "Acquire::https::Timeout=20",
         )
         _apt("-qq", "update", "--error-on=any", options=options)
-        _apt("-qq", "download", tool.package, options=options, cwd=state / "debs")
+        _apt("-qq", "download", tool.package, *tool.libraries, options=options, cwd=state / "debs")
+        root = state / "root"
         for deb in (state / "debs").glob("*.deb"):
-            _run(["dpkg-deb", "--extract", str(deb), str(state / "root")])
-        final = directory / f"{SUITE}-{tool.package}"
+            _run(["dpkg-deb", "--extract", str(deb), str(root)])
+        if tool.libraries:
+            _write_starter(tool, root)
+        final = tool.directory(directory)
         shutil.rmtree(final, ignore_errors=True)
-        (state / "root").chmod(0o755)
-        (state / "root").rename(final)
+        root.chmod(0o755)
+        root.rename(final)
+
+
+def _write_starter(tool: Tool, root: Path) -> None:
+    """Put a script into `root` that runs the program with the libraries unpacked beside it; it keeps its pid."""
+    folders = sorted({str(library.parent.relative_to(root)) for library in root.glob("usr/lib/*/*.so*")})
+    libraries = ":".join(f"$here/{folder}" for folder in folders)
+    starter = root / tool.name
+    starter.write_text(
+        f'#!/bin/sh\nhere=${{0%/*}}\nLD_LIBRARY_PATH="{libraries}" exec "$here/{tool.binary}" "$@"\n', encoding="utf-8"
+    )
+    starter.chmod(0o755)
 
 
 def _apt(*arguments: str, options: tuple[str, ...] = (), cwd: Path | None = None) -> str:

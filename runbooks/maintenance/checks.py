@@ -4,67 +4,49 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import psycopg
 
 from infra.environment import EnvironmentFileError
+from runbooks.maintenance.verdict import (
+    REQUEST_SECONDS,
+    Health,
+    Verdict,
+    first_line,
+    get,
+    metric,
+    see_logs,
+    unhealthy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infra.environment import Environment
 
-REQUEST_SECONDS = 1.5
 # Prometheus sees a target that has just come up one scrape later.
 SCRAPE_PATIENCE = 2.5
 # It hands its targets to the scraper only five seconds after its own start.
 WARM_UP_SECONDS = 10
+# What the balancer asks too: an API that is not ready is about to stop, or has nothing to serve.
+READY = "/health/ready"
 # An hour of main-chain blocks: readers see balances of an hour ago.
 LAG_DEGRADED = 6
 # A day of them: nobody should rely on the answers.
 LAG_UNHEALTHY = 144
-
-
-class Health(StrEnum):
-    """How a component is, best first."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    UNHEALTHY = "unhealthy"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a component is, why, what to do about it ("" when healthy), and what was seen (no secrets)."""
-
-    health: Health
-    detail: str
-    hint: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-def unhealthy(detail: str, hint: str) -> Verdict:
-    """Return the verdict on a component that does not do its work."""
-    return Verdict(Health.UNHEALTHY, detail, hint)
-
-
-def _see_logs(environment: Environment, component: str, role: str) -> str:
-    """Say where to look: on the machines that the document names for a role; a component's own name is no role."""
-    if environment.place == "local":
-        return f"`simplicity logs {component}` tells why; `simplicity up` starts what is missing"
-    where = ", ".join(host.name for host in environment.hosts.get(role, ()))
-    return f"look at the logs of {component}{' on ' if where else ''}{where}"
+SERVER_CHECK = re.compile(
+    r'^haproxy_server_check_status\{proxy="[^"]*",server="(?P<server>[^"]+)",state="(?P<state>\w+)"\} 1', re.MULTILINE
+)
+SERVER_RETRIES = re.compile(r"^haproxy_server_retry_warnings_total\{[^}]*\} (\S+)", re.MULTILINE)
 
 
 def database(environment: Environment) -> Verdict:
     """Log in as the reader and compare what the database holds with what the document intends."""
     where = environment.endpoints.database
-    hint = _see_logs(environment, "postgresql", "database")
+    hint = see_logs(environment, "postgresql", "database")
     try:
         with psycopg.connect(
             host=where.host,
@@ -81,7 +63,7 @@ def database(environment: Environment) -> Verdict:
     except psycopg.errors.UndefinedTable:
         return unhealthy("the database has no schema", "start `simplicity sync` once: it brings the schema")
     except psycopg.Error as error:
-        return unhealthy(_first_line(error), hint)
+        return unhealthy(first_line(error), hint)
     if version is None or row is None:
         return Verdict(Health.DEGRADED, "the database is empty", "start `simplicity sync`: it begins the index")
     facts = {"schema_version": version[0], "network": row[0], "start_height": row[1], "tip_height": row[2]}
@@ -98,12 +80,12 @@ def database(environment: Environment) -> Verdict:
 
 def node(environment: Environment) -> Verdict:
     """Ask the node for its chain."""
-    hint = _see_logs(environment, "bitcoin-node", "node")
+    hint = see_logs(environment, "bitcoin-node", "node")
     try:
         info = node_call(environment, "getblockchaininfo")
         facts = {name: info[name] for name in ("chain", "blocks", "headers")}
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-        return unhealthy(f"{environment.endpoints.node_rpc}: {_first_line(error)}", hint)
+        return unhealthy(f"{environment.endpoints.node_rpc}: {first_line(error)}", hint)
     if facts["chain"] != environment.network:
         detail = f"follows {facts['chain']}, {environment.name} is {environment.network}"
         return Verdict(Health.UNHEALTHY, detail, "this is another network's node: check its address", facts)
@@ -128,14 +110,14 @@ def node_call(environment: Environment, method: str) -> Any:  # noqa: ANN401 - e
 
 def sync(environment: Environment) -> Verdict:
     """Read the writer's metrics, and compare its tip with the node's own word."""
-    hint = _see_logs(environment, "sync", "indexer")
+    hint = see_logs(environment, "sync", "indexer")
     try:
-        text = _get(environment.endpoints.sync_metrics).text
+        text = get(environment.endpoints.sync_metrics).text
         tip = int(metric(text, "simplicity_tip_height"))
         writes = metric(text, 'simplicity_sync_role{simplicity_sync_role="writer"}') == 1
         seen = int(metric(text, "simplicity_node_height"))
     except (httpx2.HTTPError, ValueError) as error:
-        return unhealthy(f"{environment.endpoints.sync_metrics}: {_first_line(error)}", hint)
+        return unhealthy(f"{environment.endpoints.sync_metrics}: {first_line(error)}", hint)
     try:
         # The node's own word: what a stuck follower last saw may be old.
         seen = int(node_call(environment, "getblockcount"))
@@ -159,18 +141,74 @@ def lag_verdict(*, tip: int, node_height: int, writes: bool, hint: str) -> Verdi
 
 
 def api(environment: Environment) -> Verdict:
-    """Ask the API whether it lives, and for the tip it serves."""
-    hint = _see_logs(environment, "api", "api")
+    """Ask the API through its address for the tip it serves, and each of its processes whether it is ready."""
+    hint = see_logs(environment, "api", "api")
     base = environment.endpoints.api
     try:
-        _get(f"{base}/health")
+        get(f"{base}/health")
         answer = httpx2.get(f"{base}/v1/indexer/brc20/status", timeout=REQUEST_SECONDS, trust_env=False)
         if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
             return Verdict(Health.DEGRADED, "answers, but has nothing to serve", "look at sync and the database")
         facts = dict(answer.raise_for_status().json())
-        return Verdict(Health.HEALTHY, f"serves tip {facts['last_indexed_block_main_chain']}", facts=facts)
+        detail = f"serves tip {facts['last_indexed_block_main_chain']}"
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-        return unhealthy(f"{base}: {_first_line(error)}", hint)
+        return unhealthy(f"{base}: {first_line(error)}", hint)
+    away = [instance for instance in environment.endpoints.api_instances if not _is_ready(instance)]
+    if away:
+        return Verdict(Health.DEGRADED, f"{detail}, but without {', '.join(away)}", hint, facts)
+    return Verdict(Health.HEALTHY, detail, facts=facts)
+
+
+def _is_ready(instance: str) -> bool:
+    try:
+        return get(f"{instance}{READY}").is_success
+    except httpx2.HTTPError:
+        return False
+
+
+def balancer(environment: Environment) -> Verdict:
+    """Read the balancer's metrics: what its last check of each server came to, and how often it asked another."""
+    where = environment.endpoints.balancer_metrics
+    hint = see_logs(environment, "haproxy", "balancer")
+    try:
+        text = get(f"{where}?scope=server").text
+    except httpx2.HTTPError as error:
+        return unhealthy(f"{where}: {first_line(error)}", hint)
+    servers = {found["server"]: found["state"] for found in SERVER_CHECK.finditer(text)}
+    retries = sum(float(found[1]) for found in SERVER_RETRIES.finditer(text))
+    facts = servers | {"retries": int(retries)}
+    away = sorted(server for server, state in servers.items() if state != "L7OK")
+    if len(away) == len(servers):
+        return Verdict(Health.UNHEALTHY, "no process of the API is ready", "see the verdict on the API", facts)
+    detail = f"{len(servers) - len(away)} of {len(servers)} processes ready, {int(retries)} requests asked again"
+    if away:
+        return Verdict(Health.DEGRADED, f"{detail}; away: {', '.join(away)}", "see the verdict on the API", facts)
+    return Verdict(Health.HEALTHY, detail, facts=facts)
+
+
+def cache(environment: Environment) -> Verdict:
+    """Log in to Valkey (or Redis) and ask for its memory."""
+    import redis  # noqa: PLC0415 - only this check needs it
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+    from redis.retry import Retry  # noqa: PLC0415 - as above
+
+    where = str(environment.endpoints.cache)
+    password = environment.secret("cache_password") if "cache_password" in environment.secrets else None
+    try:
+        with redis.Redis.from_url(
+            where,
+            password=password,
+            socket_timeout=REQUEST_SECONDS,
+            socket_connect_timeout=REQUEST_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        ) as client:
+            found = client.info("memory")
+    except redis.RedisError as error:
+        hint = f"each API process counts rate limits for itself meanwhile; {see_logs(environment, 'valkey', 'cache')}"
+        return unhealthy(f"{where}: {first_line(error)}", hint)
+    facts = {name: found[name] for name in ("used_memory", "maxmemory", "maxmemory_policy")}
+    used, most = (round(facts[name] / 2**20) for name in ("used_memory", "maxmemory"))
+    return Verdict(Health.HEALTHY, f"uses {used} of {most} MB", facts=facts)
 
 
 def prometheus(environment: Environment) -> Verdict:
@@ -178,10 +216,10 @@ def prometheus(environment: Environment) -> Verdict:
     base = environment.metrics.url
     deadline = time.monotonic() + SCRAPE_PATIENCE
     try:
-        _get(f"{base}/-/ready")
+        get(f"{base}/-/ready")
         while True:
-            targets = _get(f"{base}/api/v1/targets?state=active").json()["data"]["activeTargets"]
-            facts = {target["labels"]["job"]: target["health"] for target in targets}
+            targets = get(f"{base}/api/v1/targets?state=active").json()["data"]["activeTargets"]
+            facts = {_name(target["labels"], targets): target["health"] for target in targets}
             lost = sorted(job for job, health in facts.items() if health != "up")
             if (facts and not lost) or time.monotonic() > deadline:
                 break
@@ -189,39 +227,36 @@ def prometheus(environment: Environment) -> Verdict:
                 return Verdict(Health.HEALTHY, f"started {age:.0f} s ago, begins to scrape", facts=facts)
             time.sleep(0.2)
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-        return unhealthy(f"{base}: {_first_line(error)}", _see_logs(environment, "prometheus", "monitoring"))
+        return unhealthy(f"{base}: {first_line(error)}", see_logs(environment, "prometheus", "monitoring"))
     if lost or not facts:
         detail = f"cannot scrape {', '.join(lost)}" if lost else "has nothing to scrape"
         return Verdict(Health.DEGRADED, detail, "see the verdict on those; their metrics have a gap meanwhile", facts)
     return Verdict(Health.HEALTHY, f"scrapes {len(facts)} targets", facts=facts)
 
 
+def _name(labels: dict[str, str], targets: list[dict[str, Any]]) -> str:
+    """Return how to call a target: by its job, or by its instance where the job has several."""
+    alone = sum(target["labels"]["job"] == labels["job"] for target in targets) == 1
+    return labels["job"] if alone else labels["instance"]
+
+
 def _prometheus_age(base: str) -> float:
-    started = _get(f"{base}/api/v1/status/runtimeinfo").json()["data"]["startTime"]
+    started = get(f"{base}/api/v1/status/runtimeinfo").json()["data"]["startTime"]
     return (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
-
-
-def _get(url: str) -> httpx2.Response:
-    # trust_env off: a proxy for the outer world must not stand between us and what is checked.
-    return httpx2.get(url, timeout=REQUEST_SECONDS, trust_env=False).raise_for_status()
-
-
-def metric(text: str, series: str) -> float:
-    """Return the value of a series in Prometheus' text format; raises ValueError when it is not there."""
-    found = re.search(rf"^{re.escape(series)} (\S+)", text, re.MULTILINE)
-    if found is None:
-        raise ValueError(f"no {series} in the metrics")
-    return float(found[1])
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 CHECKS: dict[str, Callable[[Environment], Verdict]] = {
     "database": database,
+    "cache": cache,
     "node": node,
     "sync": sync,
     "api": api,
+    "balancer": balancer,
     "prometheus": prometheus,
 }
+
+
+def checks_of(environment: Environment) -> dict[str, Callable[[Environment], Verdict]]:
+    """Return the checks of what an environment has."""
+    there = {"cache": environment.endpoints.cache, "balancer": environment.endpoints.balancer_metrics}
+    return {name: check for name, check in CHECKS.items() if there.get(name, True)}

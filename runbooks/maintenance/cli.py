@@ -14,8 +14,9 @@ from rich.table import Table
 
 from infra.environment import EnvironmentFileError, load
 from infra.local.layout import layout
-from runbooks.maintenance.checks import CHECKS, Health
+from runbooks.maintenance.checks import CHECKS, checks_of
 from runbooks.maintenance.health import Finding, examine, overall
+from runbooks.maintenance.verdict import Health
 
 EXIT_USAGE = 2
 STYLES = {Health.HEALTHY: "green", Health.DEGRADED: "yellow", Health.UNHEALTHY: "red"}
@@ -51,16 +52,19 @@ def health(
     Exit code 0: all healthy; 1: something is degraded or unhealthy; 2: no such component or no environment.
     """
     began = time.monotonic()
-    unknown = sorted(set(component or ()) - set(CHECKS))
-    if unknown:
-        typer.echo(f"simplicity: there is no component {unknown[0]!r}; there are {', '.join(CHECKS)}", err=True)
-        raise typer.Exit(EXIT_USAGE)
     try:
         document = load(environment or layout().environment)
     except EnvironmentFileError as error:
         typer.echo(f"simplicity: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
-    findings = examine(document, {name: check for name, check in CHECKS.items() if not component or name in component})
+    checks = checks_of(document)
+    unknown = sorted(set(component or ()) - set(checks))
+    if unknown:
+        typer.echo(
+            f"simplicity: {document.name} has no component {unknown[0]!r}; there are {', '.join(checks)}", err=True
+        )
+        raise typer.Exit(EXIT_USAGE)
+    findings = examine(document, {name: check for name, check in checks.items() if not component or name in component})
     seconds = round(time.monotonic() - began, 2)
     worst = overall(findings)
     if as_json:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.environment import EnvironmentFileError
-from runbooks.maintenance.checks import CHECKS, Health, Verdict, unhealthy
+from runbooks.maintenance.checks import checks_of
+from runbooks.maintenance.verdict import Health, Verdict, unhealthy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,11 +33,15 @@ class Finding:
 
 def examine(
     environment: Environment,
-    checks: Mapping[str, Callable[[Environment], Verdict]] = CHECKS,
+    checks: Mapping[str, Callable[[Environment], Verdict]] | None = None,
     *,
     within: float = DEADLINE_SECONDS,
 ) -> list[Finding]:
-    """Run the checks in parallel; one that has no verdict `within` so many seconds makes its component unhealthy."""
+    """Run checks in parallel, without any given all of the environment.
+
+    One that has no verdict `within` so many seconds makes its component unhealthy.
+    """
+    checks = checks_of(environment) if checks is None else checks
     began = time.monotonic()
     answers: queue.SimpleQueue[Finding] = queue.SimpleQueue()
 

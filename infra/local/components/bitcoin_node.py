@@ -51,13 +51,15 @@ def height_probe(envelope: Envelope, at_least: int) -> Probe:
     return Probe(ready=height >= at_least, detail=f"height {height}")
 
 
-COMPONENT = Component(
-    name=NAME,
-    ports=(Port(PORT, 18_443),),
-    command=lambda envelope: simplicity_command(
-        "node", "--data-dir", str(envelope.directory(NAME)), "--port", str(envelope.ports[PORT]), "--rest"
+COMPONENTS = (
+    Component(
+        name=NAME,
+        ports=(Port(PORT, 18_443),),
+        command=lambda envelope: simplicity_command(
+            "node", "--data-dir", str(envelope.directory(NAME)), "--port", str(envelope.ports[PORT]), "--rest"
+        ),
+        probe=lambda envelope: height_probe(envelope, 0),
+        url=rpc_url,
+        hint="`simplicity logs bitcoin-node` tells why; if its chain is damaged, `simplicity reset` starts a new one",
     ),
-    probe=lambda envelope: height_probe(envelope, 0),
-    url=rpc_url,
-    hint="`simplicity logs bitcoin-node` tells why; if its chain is damaged, `simplicity reset` starts a new one",
 )

@@ -157,16 +157,18 @@ def _run(command: list[str], *, within: float, env: Mapping[str, str] | None = N
     return done.stdout
 
 
-COMPONENT = Component(
-    name="postgresql",
-    ports=(Port(PORT, 15_432),),
-    secrets=("superuser_password", "sync_password", "api_password"),
-    prepare=_prepare,
-    command=_command,
-    probe=_probe,
-    settle=_settle,
-    url=lambda envelope: f"postgresql://{LOOPBACK}:{envelope.ports[PORT]}/{DATABASE}",
-    stop_signal="INT",  # "fast": TERM would wait for every client to leave by itself
-    stop_seconds=20,
-    hint="`simplicity logs postgresql` tells why; a full disk and a damaged data directory are the usual reasons",
+COMPONENTS = (
+    Component(
+        name="postgresql",
+        ports=(Port(PORT, 15_432),),
+        secrets=("superuser_password", "sync_password", "api_password"),
+        prepare=_prepare,
+        command=_command,
+        probe=_probe,
+        settle=_settle,
+        url=lambda envelope: f"postgresql://{LOOPBACK}:{envelope.ports[PORT]}/{DATABASE}",
+        stop_signal="INT",  # "fast": TERM would wait for every client to leave by itself
+        stop_seconds=20,
+        hint="`simplicity logs postgresql` tells why; a full disk and a damaged data directory are the usual reasons",
+    ),
 )

@@ -10,6 +10,8 @@ from infra.local.components.sync import CLUSTER
 from infra.local.ports import LOOPBACK, Port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.local.component import Envelope
 
 PORT = "prometheus"
@@ -21,12 +23,18 @@ def base_url(envelope: Envelope) -> str:
     return f"http://{LOOPBACK}:{envelope.ports[PORT]}"
 
 
-def configuration(targets: dict[str, int]) -> str:
-    """Return prometheus.yml (as JSON, which is YAML) for ports by component."""
+def configuration(targets: Mapping[str, Mapping[str, int]]) -> str:
+    """Return prometheus.yml (as JSON, which is YAML) for ports by component and job."""
     labels = {"cluster": CLUSTER, "place": "local"}
     jobs = [
-        {"job_name": name, "static_configs": [{"targets": [f"{LOOPBACK}:{port}"], "labels": labels}]}
-        for name, port in sorted(targets.items())
+        {
+            "job_name": job,
+            "static_configs": [
+                {"targets": [f"{LOOPBACK}:{port}"], "labels": labels | {"instance": name}}
+                for name, port in sorted(ports.items())
+            ],
+        }
+        for job, ports in sorted(targets.items())
     ]
     interval = f"{SCRAPE_SECONDS}s"
     document = {
@@ -37,11 +45,12 @@ def configuration(targets: dict[str, int]) -> str:
 
 
 def _files(envelope: Envelope) -> dict[str, str]:
-    targets = {
-        component.name: envelope.ports[component.metrics]
-        for component in components()
-        if component.metrics and component.wanted(envelope.options)
-    }
+    targets: dict[str, dict[str, int]] = {}
+    for component in components():
+        if component.metrics and component.wanted(envelope.options):
+            # Components that do the same work are one job.
+            job = component.group or component.name
+            targets.setdefault(job, {})[component.name] = envelope.ports[component.metrics]
     return {"prometheus.yml": configuration(targets)}
 
 
@@ -58,14 +67,16 @@ def _command(envelope: Envelope) -> tuple[str, ...]:
     )
 
 
-COMPONENT = Component(
-    name="prometheus",
-    ports=(Port(PORT, 9_090),),
-    tools=("prometheus",),
-    files=_files,
-    command=_command,
-    metrics=PORT,
-    probe=lambda envelope: http_probe(f"{base_url(envelope)}/-/ready"),
-    url=base_url,
-    hint="`simplicity logs prometheus` tells why",
+COMPONENTS = (
+    Component(
+        name="prometheus",
+        ports=(Port(PORT, 9_090),),
+        tools=("prometheus",),
+        files=_files,
+        command=_command,
+        metrics=PORT,
+        probe=lambda envelope: http_probe(f"{base_url(envelope)}/-/ready"),
+        url=base_url,
+        hint="`simplicity logs prometheus` tells why",
+    ),
 )

@@ -24,7 +24,8 @@ MAX_REORG_DEPTH = 100
 WRITER = 'simplicity_sync_role{simplicity_sync_role="writer"} 1.0'
 
 
-def _environment(envelope: Envelope) -> dict[str, str]:
+def settings(envelope: Envelope) -> dict[str, str]:
+    """Return the writer's environment, with secrets."""
     return {
         "DATABASE_URL": postgresql.url(envelope, postgresql.WRITER),
         "DATABASE_READER_ROLE": postgresql.READER,
@@ -46,14 +47,16 @@ def metrics_url(envelope: Envelope) -> str:
     return f"http://{LOOPBACK}:{envelope.ports[PORT]}/metrics"
 
 
-COMPONENT = Component(
-    name="sync",
-    ports=(Port(PORT, 9_108),),
-    needs=("postgresql", "bitcoin-node"),
-    command=lambda _: simplicity_command("sync"),
-    environment=_environment,
-    metrics=PORT,
-    probe=lambda envelope: http_probe(metrics_url(envelope), expect=WRITER, otherwise="does not write yet"),
-    url=metrics_url,
-    hint="`simplicity logs sync` tells why; it needs the database and the node",
+COMPONENTS = (
+    Component(
+        name="sync",
+        ports=(Port(PORT, 9_108),),
+        needs=("postgresql", "bitcoin-node"),
+        command=lambda _: simplicity_command("sync"),
+        environment=settings,
+        metrics=PORT,
+        probe=lambda envelope: http_probe(metrics_url(envelope), expect=WRITER, otherwise="does not write yet"),
+        url=metrics_url,
+        hint="`simplicity logs sync` tells why; it needs the database and the node",
+    ),
 )

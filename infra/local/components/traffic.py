@@ -31,15 +31,17 @@ def _command(envelope: Envelope) -> tuple[str, ...]:
     )
 
 
-COMPONENT = Component(
-    name="traffic",
-    needs=("bitcoin-node",),
-    wanted=lambda options: options.traffic,
-    command=_command,
-    # Which sales are well formed depends on it: the same value as the indexer's.
-    environment=lambda _: {"MARKETPLACE_TRANSFER_BLOCK_HEIGHT": str(MARKETPLACE_HEIGHT)},
-    # The first blocks only mature coinbases; the chain is live when indexing can begin.
-    probe=lambda envelope: height_probe(envelope, START_HEIGHT),
-    url=lambda envelope: f"{envelope.options.rate:g} blocks/s to {rpc_url(envelope)}",
-    hint="`simplicity logs traffic` tells why; `simplicity up --no-traffic` leaves it out",
+COMPONENTS = (
+    Component(
+        name="traffic",
+        needs=("bitcoin-node",),
+        wanted=lambda options: options.traffic,
+        command=_command,
+        # Which sales are well formed depends on it: the same value as the indexer's.
+        environment=lambda _: {"MARKETPLACE_TRANSFER_BLOCK_HEIGHT": str(MARKETPLACE_HEIGHT)},
+        # The first blocks only mature coinbases; the chain is live when indexing can begin.
+        probe=lambda envelope: height_probe(envelope, START_HEIGHT),
+        url=lambda envelope: f"{envelope.options.rate:g} blocks/s to {rpc_url(envelope)}",
+        hint="`simplicity logs traffic` tells why; `simplicity up --no-traffic` leaves it out",
+    ),
 )

@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.local.traffic.chain import OfflineChain
-from tests.support.indexing import MARKETPLACE_HEIGHT, follow_to_tip, open_writer
+from tests.support.indexing import MARKETPLACE_HEIGHT, follow_to_tip, identity, open_writer
 from tests.support.memory_node import MemoryNode
 
 if TYPE_CHECKING:
     from tests.support.postgres import Cluster
 
 UNDO_WINDOW = 10
+
+
+def settings(database_url: str) -> dict[str, str]:
+    """Return what a command needs to know to work on the index at a URL."""
+    return {
+        "DATABASE_URL": database_url,
+        "BITCOIN_NETWORK": "regtest",
+        "START_BLOCK_HEIGHT": "1",
+        "MARKETPLACE_TRANSFER_BLOCK_HEIGHT": str(MARKETPLACE_HEIGHT),
+        "CLUSTER_NAME": identity().cluster,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from indexer.state.cli import state_app
 from indexer.store.connection import connect
-from tests.support.indexing import MARKETPLACE_HEIGHT, exported, identity, open_writer
+from tests.indexer.state.conftest import settings
+from tests.support.indexing import exported, open_writer
 from tests.support.postgres import free_port
 
 if TYPE_CHECKING:
@@ -41,15 +42,8 @@ def run(url: str, node: MemoryNode, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr("indexer.state.cli._node", in_memory)
     monkeypatch.setattr("indexer.log.configure", lambda _level: None)
-    settings = {
-        "DATABASE_URL": url,
-        "BITCOIN_NETWORK": "regtest",
-        "START_BLOCK_HEIGHT": "1",
-        "MARKETPLACE_TRANSFER_BLOCK_HEIGHT": str(MARKETPLACE_HEIGHT),
-        "CLUSTER_NAME": identity().cluster,
-    }
     env_file = tmp_path / "env"
-    env_file.write_text("\n".join(f"{name}={value}" for name, value in settings.items()))
+    env_file.write_text("\n".join(f"{name}={value}" for name, value in settings(url).items()))
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(state_app, [*arguments, "--env-file", str(env_file)], catch_exceptions=False)

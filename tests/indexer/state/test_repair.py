@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,11 @@ from indexer.state.repair import Repair
 from indexer.store.connection import StoreError, connect
 from indexer.store.writer import StaleWriterError
 from infra.local.traffic.chain import OfflineChain
-from tests.indexer.state.conftest import UNDO_WINDOW
+from tests.indexer.state.conftest import UNDO_WINDOW, settings
 from tests.indexer.state.faults import FAULTS, Fault
 from tests.support.indexing import MARKETPLACE_HEIGHT, exported, follow_to_tip, identity, index_fresh, open_writer
 from tests.support.memory_node import MemoryNode
+from tests.support.processes import SIMPLICITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -247,15 +247,8 @@ def test_a_repair_that_fails_in_the_middle_leaves_the_database_as_it_was(
 
 
 def simplicity(url: str, *arguments: str) -> subprocess.Popen[bytes]:
-    settings = {
-        "DATABASE_URL": url,
-        "BITCOIN_NETWORK": "regtest",
-        "START_BLOCK_HEIGHT": "1",
-        "MARKETPLACE_TRANSFER_BLOCK_HEIGHT": str(MARKETPLACE_HEIGHT),
-        "CLUSTER_NAME": identity().cluster,
-    }
-    command = [sys.executable, "-c", "from runbooks.cli import main; main()", *arguments]
-    return subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.DEVNULL)
+    command = [*SIMPLICITY, *arguments]
+    return subprocess.Popen(command, env=os.environ | settings(url), stdout=subprocess.DEVNULL)
 
 
 def wait_until(connection: Connection, sentence: str, *given: str) -> None:

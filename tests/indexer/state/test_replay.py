@@ -10,8 +10,8 @@ import pytest
 from indexer.bitcoin.script import Network
 from indexer.protocol.rules import Rules
 from indexer.state.replay import Replay, operations_of
-from indexer.store.replayed import BlockRow, operation_row
-from indexer.store.rows import first_op_id
+from indexer.store.replayed import operation_row
+from indexer.store.rows import BlockRow, first_op_id
 from infra.local.traffic.chain import random_chain
 from tests.protocol.harness import START_HEIGHT, raw_blocks
 from tests.protocol.hostile import hostile_chain

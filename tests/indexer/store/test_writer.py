@@ -202,6 +202,14 @@ def test_processes_that_migrate_and_grant_at_once_do_not_collide(cluster: Cluste
         list(pool.map(lambda _: migrate(empty_database_url, reader_role=role), range(8)))
     with connect(empty_database_url.replace("postgres@", f"{role}@")) as connection:
         assert connection.execute("SELECT count(*) FROM index.deploys").fetchone() == (0,)
+        for table in ("api_keys", "maintenance", "orphaned_blocks", "schema_version"):
+            connection.execute(f"SELECT FROM ops.{table}")
+        may_change = connection.execute(
+            "SELECT count(*) FROM pg_class c WHERE relnamespace IN ('index'::regnamespace, 'ops'::regnamespace)"
+            " AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(c.oid, 'USAGE, UPDATE')"
+            " WHEN relkind IN ('r', 'p') THEN has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') END"
+        ).fetchone()
+        assert may_change == (0,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM index.deploys")
     with pytest.raises(StoreError, match="role nobody_here does not exist; create it or correct DATABASE_READER_ROLE"):

@@ -99,6 +99,17 @@ def test_logs_are_followed_until_ctrl_c(used: Layout, monkeypatch: pytest.Monkey
     assert done.stdout.splitlines() == ["ERROR    two", "INFO     three"]
 
 
+def test_logs_of_a_group_are_those_of_all_its_processes_and_filters_find_a_request(used: Layout) -> None:
+    for name in ("api-1", "api-2"):
+        lines = [{"message": f"of {name}", "request_id": name, "user_id": "wallet"}, {"message": "other"}]
+        append(used.log / f"{name}.log", "".join(json.dumps(line) + "\n" for line in lines))
+    assert sorted({line.split()[0] for line in run(commands.logs, "api").stdout.splitlines()}) == ["api-1", "api-2"]
+    found = run(commands.logs, "--request-id", "api-2").stdout
+    assert (found.split()[0], found.count("\n")) == ("api-2", 1)
+    assert run(commands.logs, "api", "--user", "wallet").stdout.count("\n") == 2
+    assert run(commands.logs, "api-1", "--user", "nobody").stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -111,6 +122,17 @@ def test_logs_of_what_there_is_not_are_a_usage_error(used: Layout, arguments: li
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert says in done.stderr
     assert used.data.exists()
+
+
+def test_restart_of_what_there_is_not_is_a_usage_error_and_without_an_envelope_it_says_what_starts_one(
+    place: Layout,
+) -> None:
+    wrong = run(commands.restart, "api", "moon")
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+    assert "there is no component 'moon'; there are " in wrong.stderr
+    down = run(commands.restart, "api")
+    assert (down.exit_code, "`simplicity up` starts it" in down.stderr) == (3, True)
+    assert not place.data.exists()
 
 
 def test_open_prints_the_address_and_opens_it_only_where_there_is_a_browser(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from infra.local.assembly import merged
-from infra.local.component import Component, Envelope, Options, Probe, components, in_order
+from infra.local.component import Component, Envelope, Options, Probe, components, in_order, named
 from infra.local.components.prometheus import configuration
-from infra.local.document import document_of
+from infra.local.document import document_of, env_file_of
 from infra.local.layout import Layout
 
 HOME = Path("/srv/home")
@@ -42,8 +42,25 @@ def test_components_that_need_each_other_are_a_mistake() -> None:
         in_order({c.name: c for c in (component("a", "b"), component("b", "a"))})
 
 
-def test_every_file_of_the_folder_is_a_component() -> None:
-    assert {c.name for c in components()} == {"postgresql", "bitcoin-node", "traffic", "sync", "api", "prometheus"}
+def test_every_file_of_the_folder_gives_its_components() -> None:
+    assert {c.name for c in components()} == {
+        "api-1",
+        "api-2",
+        "bitcoin-node",
+        "haproxy",
+        "postgresql",
+        "prometheus",
+        "sync",
+        "traffic",
+        "valkey",
+    }
+
+
+def test_a_group_stands_for_all_components_that_do_its_work() -> None:
+    assert [c.name for c in named("api")] == ["api-1", "api-2"]
+    assert [c.name for c in named("api-2")] == ["api-2"]
+    assert named("") == named("moon") == ()
+    assert not {c.name for c in components()} & {c.group for c in components()}, "a name means one thing"
 
 
 def test_no_two_components_wish_for_the_same_port() -> None:
@@ -62,7 +79,8 @@ def test_no_secret_stands_in_a_command_line_an_address_or_the_environment_docume
 
 def test_the_api_logs_in_as_a_role_that_owns_nothing() -> None:
     by_name = {c.name: c for c in components()}
-    assert "//simplicity_api:" in by_name["api"].environment(envelope())["DATABASE_URL"]
+    for name in ("api-1", "api-2"):
+        assert "//simplicity_api:" in by_name[name].environment(envelope())["DATABASE_URL"]
     assert "//simplicity_sync:" in by_name["sync"].environment(envelope())["DATABASE_URL"]
 
 
@@ -72,11 +90,33 @@ def test_traffic_is_left_out_when_it_is_not_wanted() -> None:
     assert "sync" in names
 
 
-def test_prometheus_scrapes_each_component_that_has_metrics() -> None:
-    document = json.loads(configuration({"api": 1, "sync": 2}))
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in document["scrape_configs"]}
-    assert targets == {"api": ["127.0.0.1:1"], "sync": ["127.0.0.1:2"]}
-    assert {c.name for c in components() if c.metrics} == {"api", "sync", "prometheus"}
+def test_the_env_file_makes_commands_work_on_the_envelope_as_its_writer() -> None:
+    lines = dict(line.split("=", 1) for line in env_file_of(envelope()).splitlines() if not line.startswith("#"))
+    assert lines["DATABASE_URL"].startswith("'postgresql://simplicity_sync:secret-sync_password@127.0.0.1:")
+    assert lines["AUTH_PEPPER"] == "'secret-auth_pepper'"
+    assert lines["BITCOIN_NETWORK"] == "'regtest'"
+
+
+def test_people_open_the_balancer_and_the_document_names_what_is_behind_it() -> None:
+    endpoints = document_of(envelope()).endpoints
+    assert endpoints.api == "http://127.0.0.1:8083"
+    assert endpoints.api_instances == ("http://127.0.0.1:18083", "http://127.0.0.1:18084")
+    assert endpoints.cache == "redis://127.0.0.1:16379/0"
+
+
+def test_prometheus_scrapes_each_component_that_has_metrics_and_a_group_is_one_job() -> None:
+    document = json.loads(configuration({"api": {"api-1": 1, "api-2": 2}, "sync": {"sync": 3}}))
+    targets = {
+        (job["job_name"], target["labels"]["instance"]): target["targets"]
+        for job in document["scrape_configs"]
+        for target in job["static_configs"]
+    }
+    assert targets == {
+        ("api", "api-1"): ["127.0.0.1:1"],
+        ("api", "api-2"): ["127.0.0.1:2"],
+        ("sync", "sync"): ["127.0.0.1:3"],
+    }
+    assert {c.name for c in components() if c.metrics} == {"api-1", "api-2", "haproxy", "sync", "prometheus"}
 
 
 def test_options_stay_as_they_were_unless_others_are_wished_for() -> None:

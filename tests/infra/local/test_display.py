@@ -65,11 +65,12 @@ def test_for_a_machine_there_is_no_progress_at_all(screen: StringIO) -> None:
 
 
 def test_advice_is_given_only_for_what_does_not_run(screen: StringIO) -> None:
-    picture = Picture(Overall.WRONG, ROWS, Tip(250, 251, 0, "ab" * 32))
+    picture = Picture(Overall.WRONG, ROWS, Tip(250, 251, 0, "ab" * 32), "http://127.0.0.1:8083")
     show_picture(console(screen), picture)
     shown = screen.getvalue()
     assert "sync: Exited [too] quickly\n  `simplicity logs sync` tells" in shown
     assert "do this" not in shown
+    assert "api         http://127.0.0.1:8083  (documentation: http://127.0.0.1:8083/docs)" in shown
     assert "tip height  250  (node 251; last operation in none)" in shown
     assert "ab" * 32 in shown
     assert json.loads(as_json(picture, warm=True))["warm"] is True

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from infra.local import supervisor as supervisor_module
+from infra.local import take_down as take_down_module
 from infra.local.assembly import Assembled, ensure_secrets
 from infra.local.bring_up import configure
-from infra.local.component import Envelope, Options
+from infra.local.component import Component, Envelope, Options, Probe
 from infra.local.layout import EnvelopeError, Layout, write_private
 from infra.local.processes import envelope_processes, wait_gone
+from infra.local.restart import restart
 from infra.local.supervisor import CONTROL_KEY, Program, Supervisor, render
 from infra.local.take_down import clear_leftovers, stop_and_wait, take_down
 
@@ -75,8 +78,59 @@ def test_starting_what_runs_and_stopping_what_does_not_are_no_errors(place: Layo
     stop_and_wait(supervisor, {"one"})
     supervisor.stop("one")
     supervisor.stop("unheard of")
+    supervisor.signal("one", "TERM")
+    supervisor.signal("unheard of", "TERM")
     with pytest.raises(EnvelopeError, match="supervisor cannot start unheard of: BAD_NAME"):
         supervisor.start("unheard of")
+
+
+class Silent:
+    """A report to nobody."""
+
+    def note(self, text: str) -> None: ...
+
+    def waiting(self, name: str, detail: str) -> None: ...
+
+    def ready(self, name: str, seconds: float, detail: str) -> None: ...
+
+    def failed(self, name: str, reason: str) -> None: ...
+
+
+def component(name: str, probe: Callable[[], bool]) -> Component:
+    return Component(
+        name=name,
+        needs=("what is up already",),
+        command=lambda _: SLEEPS,
+        probe=lambda _: Probe(ready=probe(), detail=""),
+        url=lambda _: "",
+        hint="",
+    )
+
+
+def test_components_are_restarted_in_turn_and_the_next_is_stopped_only_when_the_one_before_is_ready(
+    place: Layout,
+) -> None:
+    supervisor = have(place, program(place, "one"), program(place, "two"))
+    before = {name: state.pid for name, state in supervisor.states().items()}
+    looks: list[bool] = []
+
+    def second_look() -> bool:
+        looks.append(supervisor.states()["two"].pid == before["two"])
+        return len(looks) > 1
+
+    wanted = [component("one", second_look), component("two", lambda: True)]
+    assert restart(Envelope(place, {}, Options(), {}), wanted, Silent()) is None
+    after = {name: state.pid for name, state in supervisor.states().items()}
+    assert looks == [True, True]
+    assert not set(before.values()) & set(after.values())
+
+
+def test_one_that_does_not_become_ready_again_is_named_and_those_after_it_are_left_alone(place: Layout) -> None:
+    supervisor = have(place, program(place, "lame"), program(place, "two"))
+    two = supervisor.states()["two"].pid
+    wanted = [component("lame", lambda: False), component("two", lambda: True)]
+    assert restart(Envelope(place, {}, Options(), {}), wanted, Silent(), patience=0.2) == "lame"
+    assert supervisor.states()["two"].pid == two
 
 
 def test_a_program_that_does_not_stop_is_named_and_down_ends_it_by_force(place: Layout) -> None:
@@ -121,6 +175,25 @@ def test_a_supervisor_that_dies_while_down_is_at_work_is_no_obstacle(
     monkeypatch.setattr(Supervisor, "stop", killed_under_our_hands)
     assert take_down(place) == 2
     assert wait_gone([child], within=1) == []
+
+
+def test_down_ends_the_drain_of_a_program_since_nobody_is_left_to_serve(
+    place: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = place.data / "told"
+    drains = (
+        "sh",
+        "-c",
+        f'trap "echo >> {told}" TERM; while :; do [ $(cat {told} | wc -l) -gt 1 ] && exit; sleep 0.05; done',
+    )
+    told.touch()
+    have(place, replace(program(place, "api", drains), stop_seconds=20))
+    monkeypatch.setattr(
+        take_down_module, "components", lambda: (replace(component("api", lambda: True), needs=(), drains=True),)
+    )
+    began = time.monotonic()
+    assert take_down(place) >= 2
+    assert time.monotonic() - began < 5
 
 
 def test_what_a_process_starts_while_it_is_stopped_is_stopped_too(place: Layout) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -93,7 +94,7 @@ def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, apt: str) -> None:
     script.write_text(f"#!/bin/sh\n{apt}\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "prometheus" else f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "prometheus" else f"/usr/bin/{name}")
 
 
 class Archive:
@@ -120,29 +121,30 @@ class Archive:
         return path
 
     def publish(self, *, script: str, signer: str) -> None:
-        """Make the package anew with this program, the index, and a release file that `signer` has signed."""
+        """Make program, library and index anew, and a release file that `signer` has signed."""
         machine = self.run("dpkg", "--print-architecture").strip()
-        package = self.site.parent / "package"
-        for name, text in {
-            "usr/bin/prometheus": script,
-            "DEBIAN/control": f"Package: prometheus\nVersion: 1\nArchitecture: {machine}\nMaintainer: x <x@x>\n"
-            "Description: x\n",
-        }.items():
-            (package / name).parent.mkdir(parents=True, exist_ok=True)
-            (package / name).write_text(text)
-        (package / "usr/bin/prometheus").chmod(0o755)
-        pool, dist = self.site / "pool", self.site / "dists" / tools.SUITE
+        pool, dist = self.site / "pool", self.site / "dists" / "trixie"
         index = dist / "main" / f"binary-{machine}" / "Packages"
         index.parent.mkdir(parents=True, exist_ok=True)
         pool.mkdir(exist_ok=True)
-        self.run("dpkg-deb", "-Znone", "--root-owner-group", "--build", str(package), str(pool / "p.deb"))
-        deb = (pool / "p.deb").read_bytes()
-        control = (package / "DEBIAN/control").read_text()
-        index.write_text(f"{control}Filename: pool/p.deb\nSize: {len(deb)}\nSHA256: {sha256(deb).hexdigest()}\n")
+        contents = {"prometheus": ("usr/bin/prometheus", script), "libx1": ("usr/lib/x-linux-gnu/libx.so.1", "x")}
+        entries = []
+        for name, (path, text) in contents.items():
+            package = self.site.parent / name
+            control = f"Package: {name}\nVersion: 1\nArchitecture: {machine}\nMaintainer: x <x@x>\nDescription: x\n"
+            for part, words in {path: text, "DEBIAN/control": control}.items():
+                (package / part).parent.mkdir(parents=True, exist_ok=True)
+                (package / part).write_text(words)
+            (package / path).chmod(0o755)
+            deb = pool / f"{name}.deb"
+            self.run("dpkg-deb", "-Znone", "--root-owner-group", "--build", str(package), str(deb))
+            size, digest = deb.stat().st_size, sha256(deb.read_bytes()).hexdigest()
+            entries.append(f"{control}Filename: pool/{name}.deb\nSize: {size}\nSHA256: {digest}\n")
+        index.write_text("\n".join(entries))
         listed = f" {sha256(index.read_bytes()).hexdigest()} {index.stat().st_size} {index.relative_to(dist)}"
         now = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S UTC")
         (dist / "Release").write_text(
-            f"Codename: {tools.SUITE}\nSuite: stable\nDate: {now}\nArchitectures: {machine}\nComponents: main\n"
+            f"Codename: trixie\nSuite: stable\nDate: {now}\nArchitectures: {machine}\nComponents: main\n"
             f"SHA256:\n{listed}\n"
         )
         self.gpg("--local-user", signer, "--output", str(dist / "InRelease"), "--clearsign", str(dist / "Release"))
@@ -184,7 +186,7 @@ def test_a_package_that_a_stranger_signed_or_that_was_changed_is_not_unpacked(ar
     with pytest.raises(EnvelopeError, match=r"(?i)not signed|public key|NO_PUBKEY"):
         tools.locate("prometheus", tmp_path / "tools")
     archive.publish(script="#!/bin/sh\nexit 0\n", signer="the archive")
-    package = archive.site / "pool" / "p.deb"
+    package = archive.site / "pool" / "prometheus.deb"
     package.write_bytes(package.read_bytes()[:-1] + b"x")
     with pytest.raises(EnvelopeError, match=r"Hash Sum mismatch|unexpected size"):
         tools.locate("prometheus", tmp_path / "tools")
@@ -196,6 +198,31 @@ def test_a_package_that_does_not_run_on_this_system_is_told(archive: Archive, tm
     archive.publish(script="#!/bin/sh\nexit 1\n", signer="the archive")
     with pytest.raises(EnvelopeError, match="the prometheus of Debian trixie does not run on this system"):
         tools.locate("prometheus", tmp_path / "tools")
+
+
+@needs_apt
+def test_a_program_runs_with_the_libraries_that_were_unpacked_beside_it(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.publish(script='#!/bin/sh\ncat "$LD_LIBRARY_PATH/libx.so.1" && echo " $*"\n', signer="the archive")
+    with_library = replace(tools.TOOLS["prometheus"], libraries=("libx1",), version="-v")
+    monkeypatch.setitem(tools.TOOLS, "prometheus", with_library)
+    found = tools.locate("prometheus", tmp_path / "tools")
+    assert found == tmp_path / "tools" / "trixie-prometheus" / "prometheus"
+    done = subprocess.run([found, "-f", "a b"], check=True, capture_output=True, text=True)
+    assert done.stdout == "x -f a b\n"
+
+
+def test_a_server_is_found_where_an_ordinary_users_path_does_not_lead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "sbin" / "haproxy"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ntest "$1" = -v\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(tools, "SYSTEM_PATHS", (str(program.parent),))
+    assert tools.locate("haproxy", tmp_path / "tools") == program
 
 
 def test_an_apt_that_hangs_or_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +247,6 @@ def test_a_tools_directory_that_cannot_be_written_is_one_clear_line(
 
 def test_a_system_without_debians_keys_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "KEYRINGS", (tmp_path / "none.gpg",))
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "prometheus" else f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "prometheus" else f"/usr/bin/{name}")
     with pytest.raises(EnvelopeError, match="this system has no Debian archive keys"):
         tools.locate("prometheus", tmp_path / "tools")

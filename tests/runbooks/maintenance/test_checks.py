@@ -11,7 +11,7 @@ import pytest
 
 from infra.environment import SCHEMA_VERSION, Database, Endpoints, Environment, Host, MetricSource, SecretReference
 from runbooks.maintenance import checks
-from runbooks.maintenance.checks import Health
+from runbooks.maintenance.verdict import Health
 from tests.support.canned import Canned, canned
 
 if TYPE_CHECKING:
@@ -179,8 +179,73 @@ def test_an_api_that_lives_and_has_nothing_to_serve_is_degraded(
     assert bool(verdict.hint) == (health is not Health.HEALTHY)
 
 
+def test_an_api_that_serves_without_one_of_its_processes_is_degraded(environment: Environment, server: Canned) -> None:
+    server.answers = {"/health": (200, ""), STATUS: (200, {"last_indexed_block_main_chain": 7})}
+    one, gone = server.url, "http://127.0.0.1:9"
+    endpoints = environment.endpoints.model_copy(update={"api_instances": (one, one)})
+    server.answers[f"{checks.READY}"] = (200, "")
+    both = environment.model_copy(update={"endpoints": endpoints})
+    assert checks.api(both).health is Health.HEALTHY
+    endpoints = endpoints.model_copy(update={"api_instances": (one, gone)})
+    verdict = checks.api(environment.model_copy(update={"endpoints": endpoints}))
+    assert (verdict.health, verdict.detail) == (Health.DEGRADED, f"serves tip 7, but without {gone}")
+    assert verdict.hint
+
+
+def balanced(**servers: str) -> str:
+    """The balancer's metrics of servers and the outcome of their last check; as HAProxy writes them."""
+    lines = [
+        f'haproxy_server_check_status{{proxy="api",server="{name}",state="{state}"}} {int(state == now)}'
+        for name, now in servers.items()
+        for state in ("HANA", "L4CON", "L7OK", "L7STS")
+    ]
+    retries = [f'haproxy_server_retry_warnings_total{{proxy="api",server="{name}"}} 3' for name in servers]
+    return "\n".join([*lines, *retries])
+
+
+@pytest.mark.parametrize(
+    ("answer", "health", "says"),
+    [
+        (balanced(api_1="L7OK", api_2="L7OK"), Health.HEALTHY, "2 of 2 processes ready, 6 requests asked again"),
+        (balanced(api_1="L7OK", api_2="L7STS"), Health.DEGRADED, "1 of 2 processes ready, 6 requests asked again"),
+        (balanced(api_1="L4CON", api_2="L7STS"), Health.UNHEALTHY, "no process of the API is ready"),
+        ("", Health.UNHEALTHY, "no process of the API is ready"),
+    ],
+)
+def test_the_balancer_is_judged_by_the_servers_that_it_finds_ready(
+    environment: Environment, server: Canned, answer: str, health: Health, says: str
+) -> None:
+    server.answers["/metrics?scope=server"] = (200, answer)
+    endpoints = environment.endpoints.model_copy(update={"balancer_metrics": f"{server.url}/metrics"})
+    verdict = checks.balancer(environment.model_copy(update={"endpoints": endpoints}))
+    assert verdict.health is health
+    assert verdict.detail.startswith(says)
+    assert bool(verdict.hint) == (health is not Health.HEALTHY)
+
+
+def test_a_cache_that_is_away_is_unhealthy_and_the_hint_says_what_that_means(environment: Environment) -> None:
+    endpoints = environment.endpoints.model_copy(update={"cache": "redis://127.0.0.1:9/0"})
+    verdict = checks.cache(environment.model_copy(update={"endpoints": endpoints}))
+    assert (verdict.health, "counts rate limits for itself" in verdict.hint) == (Health.UNHEALTHY, True)
+
+
 def targets(**health: str) -> tuple[int, object]:
     return 200, {"data": {"activeTargets": [{"labels": {"job": job}, "health": how} for job, how in health.items()]}}
+
+
+def test_of_a_job_with_several_targets_the_lost_one_is_named(
+    environment: Environment, server: Canned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "SCRAPE_PATIENCE", 0.1)
+    found = [
+        {"labels": {"job": "api", "instance": "api-1"}, "health": "up"},
+        {"labels": {"job": "api", "instance": "api-2"}, "health": "down"},
+        {"labels": {"job": "sync", "instance": "sync"}, "health": "up"},
+    ]
+    server.answers = {"/-/ready": (200, ""), TARGETS: (200, {"data": {"activeTargets": found}})}
+    verdict = checks.prometheus(environment)
+    assert (verdict.health, verdict.detail) == (Health.DEGRADED, "cannot scrape api-2")
+    assert set(verdict.facts) == {"api-1", "api-2", "sync"}
 
 
 def started(seconds_ago: float) -> tuple[int, object]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.environment import Database, Endpoints, Environment, MetricSource
-from runbooks.maintenance.checks import CHECKS, LAG_DEGRADED, LAG_UNHEALTHY, Health, Verdict, lag_verdict, metric
+from runbooks.maintenance.checks import CHECKS, LAG_DEGRADED, LAG_UNHEALTHY, checks_of, lag_verdict
 from runbooks.maintenance.health import Finding, examine, overall
+from runbooks.maintenance.verdict import Health, Verdict, metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ def environment() -> Environment:
             node_rpc=NOBODY_LISTENS,
             prometheus=NOBODY_LISTENS,
             database=Database(host="127.0.0.1", port=9, name="d", writer_role="w", reader_role="r"),
+            balancer_metrics=NOBODY_LISTENS,
+            cache="redis://127.0.0.1:9/0",
         ),
         hosts={},
         secrets={},
@@ -77,6 +80,12 @@ def test_where_nothing_answers_every_component_is_unhealthy_and_has_a_hint(envir
         assert finding.verdict.health is Health.UNHEALTHY, finding
         assert finding.verdict.hint
         assert not finding.verdict.detail.startswith("the check broke"), finding
+
+
+def test_what_an_environment_does_not_have_is_not_checked(environment: Environment) -> None:
+    bare = environment.endpoints.model_copy(update={"cache": None, "balancer_metrics": None})
+    names = list(checks_of(environment.model_copy(update={"endpoints": bare})))
+    assert names == ["database", "node", "sync", "api", "prometheus"]
 
 
 def test_the_whole_is_as_good_as_its_worst_part() -> None:

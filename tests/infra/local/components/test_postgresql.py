@@ -14,13 +14,15 @@ import pytest
 
 from infra.local.component import Envelope, Options
 from infra.local.components import postgresql
-from infra.local.components.postgresql import COMPONENT, PORT, READER, WRITER, unprivileged, url
+from infra.local.components.postgresql import COMPONENTS, PORT, READER, WRITER, unprivileged, url
 from infra.local.layout import EnvelopeError, Layout, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.postgres import Cluster
+
+(COMPONENT,) = COMPONENTS
 
 
 @pytest.fixture

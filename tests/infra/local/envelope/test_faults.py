@@ -39,16 +39,25 @@ def test_blocks_are_indexed_and_status_shows_the_tip(envelope: Throwaway) -> Non
     assert len(tip["state_hash"]) == 64
     shown = envelope.run("status")
     assert shown.returncode == 0
-    for word in ("postgresql", "bitcoin-node", "sync", "api", "prometheus", "state hash"):
+    for word in ("postgresql", "valkey", "bitcoin-node", "sync", "api-1", "haproxy", "prometheus", "state hash"):
         assert word in shown.stdout
 
 
-@pytest.mark.parametrize("component", ["postgresql", "bitcoin-node", "sync", "api"])
+@pytest.mark.parametrize("component", ["postgresql", "valkey", "bitcoin-node", "sync", "api-1", "haproxy"])
 def test_a_killed_component_is_back_within_10_seconds(envelope: Throwaway, component: str) -> None:
     before = envelope.pids()[component]
     os.kill(before, signal.SIGKILL)
     envelope.wait(lambda: envelope.pids().get(component) not in {0, before, None}, within=10)
     envelope.wait(envelope.is_up, within=10)
+
+
+def test_a_component_is_restarted_by_its_name_and_the_others_go_on(envelope: Throwaway) -> None:
+    before = envelope.pids()
+    done = envelope.run("restart", "valkey")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["ready", "valkey"]]
+    after = envelope.pids()
+    assert {name for name in after if after[name] != before[name]} == {"valkey"}
 
 
 def test_after_a_killed_supervisor_status_says_so_and_up_mends_it(envelope: Throwaway) -> None:
@@ -64,7 +73,7 @@ def test_after_a_killed_supervisor_status_says_so_and_up_mends_it(envelope: Thro
 
 def test_a_port_that_a_stranger_took_meanwhile_is_replaced(envelope: Throwaway) -> None:
     def api() -> str:
-        return next(str(row["url"]) for row in envelope.status()["rows"] if row["component"] == "api")
+        return next(str(row["url"]) for row in envelope.status()["rows"] if row["component"] == "haproxy")
 
     before = api()
     assert envelope.run("down").returncode == 0
@@ -109,7 +118,7 @@ def test_a_database_of_another_release_is_named_and_not_touched(at_rest: Throwaw
     failed = json.loads(done.stdout)["failed"]
     assert done.returncode == 1
     assert "was made by PostgreSQL 12" in failed["postgresql"]
-    assert failed["api"] == "not started: it needs postgresql"
+    assert failed["api-1"] == "not started: it needs postgresql"
 
 
 def test_a_component_that_is_not_ready_in_time_is_named_with_its_last_words(at_rest: Throwaway) -> None:
@@ -132,7 +141,7 @@ def test_stale_files_of_a_crashed_machine_do_not_block_up(at_rest: Throwaway) ->
     data = at_rest.layout.data
     (data / "postgresql" / "postmaster.pid").write_text(f"{os.getpid()}\n{data}/postgresql\n1\n15432\n\n127.0.0.1\n")
     (at_rest.layout.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
-    assert set(at_rest.up()["started"]) >= {"postgresql", "api"}
+    assert set(at_rest.up()["started"]) >= {"postgresql", "api-1", "haproxy"}
 
 
 def test_one_command_at_a_time_and_an_interrupted_up_is_finished_by_the_next(at_rest: Throwaway) -> None:

@@ -45,7 +45,7 @@ def test_all_components_are_healthy(envelope: Throwaway) -> None:
     code, answer, seconds = health(envelope)
     assert (code, answer[""]["status"]) == (0, "healthy"), answer
     assert seconds < 5
-    assert set(answer) == {"", "database", "node", "sync", "api", "prometheus"}
+    assert set(answer) == {"", "database", "cache", "node", "sync", "api", "balancer", "prometheus"}
     assert answer["node"]["facts"]["chain"] == "regtest"
 
 
@@ -55,7 +55,9 @@ def test_all_components_are_healthy(envelope: Throwaway) -> None:
         ("postgresql", "database"),
         ("bitcoin-node", "node"),
         ("sync", "sync"),
-        ("api", "api"),
+        ("valkey", "cache"),
+        ("haproxy", "balancer"),
+        ("haproxy", "api"),
         ("prometheus", "prometheus"),
     ],
 )
@@ -70,9 +72,22 @@ def test_a_component_that_hangs_is_unhealthy_within_5_seconds(
     assert answer[seen_as]["hint"]
 
 
+def test_one_process_of_the_api_that_hangs_is_found_by_the_balancer_and_the_other_serves_on(
+    envelope: Throwaway,
+) -> None:
+    with stopped(envelope.pids()["api-1"]):
+        envelope.wait(lambda: "away: api-1" in health(envelope)[1]["balancer"]["detail"], within=10)
+        code, answer, seconds = health(envelope)
+    assert code == 1
+    assert seconds < 5
+    assert (answer["api"]["status"], answer["balancer"]["status"]) == ("degraded", "degraded")
+    assert answer["api"]["detail"].startswith("serves tip ")
+
+
 def test_a_component_that_is_down_is_unhealthy_with_a_hint(envelope: Throwaway) -> None:
     os.kill(envelope.supervisor(), signal.SIGKILL)
-    os.kill(next(p.pid for p in map(psutil.Process, envelope.processes()) if "api" in p.cmdline()), signal.SIGKILL)
+    for process in [p for p in map(psutil.Process, envelope.processes()) if "api" in p.cmdline()]:
+        process.kill()
     code, answer, seconds = health(envelope)
     assert (code, answer["api"]["status"]) == (1, "unhealthy")
     assert seconds < 5
@@ -83,7 +98,7 @@ def test_a_missing_environment_or_an_unknown_component_is_a_usage_error(envelope
     missing = envelope.run("maintenance", "health", "--environment", "/nowhere.json")
     assert missing.returncode == 2
     assert "no environment here" in missing.stderr
-    unknown = envelope.run("maintenance", "health", "--component", "cache")
+    unknown = envelope.run("maintenance", "health", "--component", "moon")
     assert unknown.returncode == 2
-    assert "there is no component 'cache'" in unknown.stderr
+    assert "local has no component 'moon'" in unknown.stderr
     assert envelope.run("maintenance", "health", "--component", "node").returncode == 0
