@@ -51,7 +51,7 @@ coverage: ## The same tests, measured: at least 95 % of what they are about
 	@$(MAKE) test ARGS='--cov --cov-report= $(ARGS)'
 	$(BIN)/coverage report --fail-under=95
 
-prove: $(VENV)/.dev ## The full proofs: long outages, many kills, many random chains
+prove: $(VENV)/.dev $(VENV)/.client ## The full proofs: long outages, many kills, many random chains
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m proof --timeout 1200 $(ARGS)
 
 lint: $(VENV)/.dev ## Lint the code, the shell and the SQL
@@ -80,6 +80,7 @@ security-scan: $(VENV)/.dev ## Scan the code (bandit) and audit the dependencies
 
 generated: $(VENV)/.dev ## Check that generated files are what their sources generate
 	$(BIN)/python .ci/lock_requirements.py --check
+	$(BIN)/python .ci/check_openapi.py --check
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade for newer versions)
@@ -116,4 +117,10 @@ $(VENV)/.local: requirements/local.txt pyproject.toml $(VENV)/.uv
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	@echo 'set-up: packages of the checks'
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.client: requirements/client.txt $(VENV)/.local
+	@echo 'set-up: generator of the typed client'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/client
+	@VIRTUAL_ENV=$(VENV)/client $(BIN)/uv pip install --quiet --require-hashes -r requirements/client.txt
 	@touch $@

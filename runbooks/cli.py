@@ -52,13 +52,16 @@ class LazyGroup(TyperGroup):
         return list(MOUNTS)
 
     def get_command(self, ctx: Any, name: str) -> Any:  # noqa: ANN401 - the base class fixes the signature
-        """Return one sub-command: the real one when it is called, a stand-in line in the overview."""
+        """Return a stand-in for a sub-command: its name and line for the overview."""
         mount = MOUNTS.get(name)
+        return super().get_command(ctx, name) if mount is None else _stand_in(name, mount)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - the base class fixes the signature
+        """Return the sub-command that is called: only now is it imported."""
+        mount = MOUNTS.get(args[0]) if args else None
         if mount is None:
-            return super().get_command(ctx, name)
-        if not sys.argv[1:] or sys.argv[1] in {"-h", "--help"}:
-            return typer.main.get_command(_stand_in(name, mount))
-        return _load(name, mount)
+            return super().resolve_command(ctx, args)
+        return args[0], _load(args[0], mount), args[1:]
 
 
 def _stand_in(name: str, mount: Mount) -> typer.Typer:

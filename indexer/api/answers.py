@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import orjson
@@ -73,14 +75,17 @@ class Everything(Response):
         self.raw_headers = [*kept, *snapshot_headers(source.at), (b"cache-control", b"no-store")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Write the answer. A client that leaves makes `send` fail, which ends the reading."""
-        try:
+        """Write the answer, for as long as somebody is there to read it."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(self._reading)
+            gone = asyncio.create_task(_left(receive))
+            stack.callback(gone.cancel)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for part in self._parts():
+                if gone.done():
+                    return
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        finally:
-            await self._reading.__aexit__(None, None, None)
 
     async def _parts(self) -> AsyncIterator[bytes]:
         found = self._source.found
@@ -91,6 +96,11 @@ class Everything(Response):
             yield separator + b",".join(orjson.dumps(self._shape(row)) for row in batch)
             separator = b","
         yield b"]}"
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def everything(

@@ -104,7 +104,12 @@ def _routes(service: Service, routers: list[tuple[APIRouter, Responses]]) -> Fas
             yield
 
     app = FastAPI(
-        title="Simplicity", version=RELEASE, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None
+        title="Simplicity",
+        version=RELEASE,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=None,
+        generate_unique_id_function=openapi.operation_id,
     )
     app.state.service = service
     app.state.reader = service.reader

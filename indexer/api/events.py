@@ -76,20 +76,18 @@ class Events:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     _ways: dict[tuple[Place, bytes], asyncio.Task[Way | None]] = field(default_factory=dict)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more stream may be opened."""
-        return self.open_streams < self.most and not self.draining.is_set()
+    def take_room(self) -> bool:
+        """Count one more stream, which has to be given back; False where there are as many as may be."""
+        if self.open_streams >= self.most or self.draining.is_set():
+            return False
+        self.open_streams += 1
+        return True
 
     async def stream(self, last: Place | None) -> AsyncIterator[bytes]:
         """Yield events from the block that the client saw last, from the tip without one; ends when draining."""
-        self.open_streams += 1
-        try:
-            yield RETRY
-            async for part in self._on_from(last):
-                yield part
-        finally:
-            self.open_streams -= 1
+        yield RETRY
+        async for part in self._on_from(last):
+            yield part
 
     async def _on_from(self, last: Place | None) -> AsyncIterator[bytes]:
         written = time.monotonic()
@@ -117,7 +115,11 @@ class Events:
         if task is None:
             task = self._ways[key] = asyncio.create_task(self._find(last, tip))
             task.add_done_callback(lambda _: self._ways.pop(key, None))
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(HEARTBEAT / 3):  # or a database that hangs would keep the stream silent
+                return await asyncio.shield(task)
+        except TimeoutError:
+            return None
 
     async def _find(self, last: Place, tip: Place) -> Way | None:
         try:

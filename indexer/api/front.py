@@ -7,22 +7,23 @@ nothing waits for anything.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-
-from cachetools import TTLCache
 
 from indexer import log
 from indexer.api import problems
 from indexer.api.call import Call, template_of
 from indexer.api.classes import NEED_READ, RouteClass, route_class
 from indexer.api.client import client_address, limit_key, within
+from indexer.api.hostile import sign_of
 from indexer.api.limiter import headers as limit_headers
 from indexer.api.refusals import BodyRefusedError, whole_body
 from indexer.api.sending import PREFLIGHT, Sender, head_of, text_of
 from indexer.auth.principal import ANONYMOUS, Principal, Reason, Refused
 from indexer.settings import LIMITED
+from indexer.store.connection import StoreUnavailableError
+from indexer.store.pools import QueryTimeoutError
 from indexer.telemetry.access import request_id
 from indexer.telemetry.security import Event
 from indexer.telemetry.traces import trace_id
@@ -55,7 +56,6 @@ REFUSED: dict[Kind, Event] = {
     "body_timeout": Event.SLOW_REQUEST,
     "slow_reader": Event.SLOW_REQUEST,
 }
-GUESSERS, GUESSED_FOR = 10_000, 60.0  # addresses whose key was refused, and for how many seconds that is remembered
 CLIENT_LEFT = 499  # in logs and metrics alone: nobody is there to read a status
 
 
@@ -81,7 +81,6 @@ class Front:
     endpoint_of: Callable[[str], str | None]
     is_draining: bool = False
     in_flight: int = 0
-    _guessed: TTLCache[str, bool] = field(default_factory=lambda: TTLCache(GUESSERS, GUESSED_FOR))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, count it, log it."""
@@ -99,16 +98,15 @@ class Front:
         try:
             await self._answer(call, scope, receive, sender, head)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log its trace
-            if sender.client_left:
-                call.status = CLIENT_LEFT
-            else:
-                await self._unexpected(call, sender, error)
+            await self._failed(call, sender, error)
         finally:
             self.in_flight -= 1
             if call.endpoint is None:  # turned away before a route was looked for
                 call.endpoint = self.endpoint_of(scope["path"])
             if traced is not None:
                 traced.end(call.endpoint, call.status, call.request_id)
+            if call.route_class is not RouteClass.PROBE:
+                self._look_for_attacks(call, scope)
             # How long a client listens to a stream says nothing of how quick we are.
             is_stream = call.route_class is RouteClass.STREAM and sender.started_at
             self._note(call, scope["method"], (sender.started_at if is_stream else time.perf_counter()) - started)
@@ -163,10 +161,9 @@ class Front:
     async def _who(self, call: Call, head: Head) -> Principal:
         if head.authorization is None and head.api_key is None:
             return ANONYMOUS
-        # Guessing is bounded like asking for tokens is, whatever route it is tried on; and before a signature is looked
-        # at, which costs a hundred times more than a limit does.
-        has_guessed = call.client in self._guessed
-        if has_guessed:
+        # Guessing is bounded like asking for tokens is, whatever route it is tried on. Whoever has used that up is
+        # turned away before a signature is looked at, which costs a hundred times more.
+        if self.limiter.is_spent(_by_address(call), RouteClass.AUTH.value):
             await self._limit(call, RouteClass.AUTH.value)
         try:
             return self.authenticator.authenticate(text_of(head.authorization), text_of(head.api_key))
@@ -174,9 +171,7 @@ class Front:
             self._refused(call, refused)
             if refused.reason is Reason.UNAVAILABLE:
                 raise _Turned(HTTPStatus.SERVICE_UNAVAILABLE, str(refused), [problems.RETRY]) from None
-            self._guessed[call.client] = True
-            if not has_guessed:
-                await self._limit(call, RouteClass.AUTH.value)
+            await self._limit(call, RouteClass.AUTH.value)
             raise _unauthorized(str(refused), reason=refused.reason.value) from None
 
     def _refused(self, call: Call, refused: Refused) -> None:
@@ -208,7 +203,7 @@ class Front:
 
     async def _limit(self, call: Call, name: str) -> None:
         user = call.principal.user_id
-        identity = f"addr:{limit_key(call.client)}" if user is None else f"key:{user}"
+        identity = _by_address(call) if user is None else f"key:{user}"
         verdict = self.limiter.take_now(identity, name) or await self.limiter.take(identity, name)
         call.headers = limit_headers(verdict)
         if not verdict.allowed:
@@ -235,19 +230,29 @@ class Front:
         """Note what the protocol turned away before it was a request."""
         self.telemetry.security.event(REFUSED[kind], client=client, request_id=None, detail=kind.replace("_", " "))
 
+    def _look_for_attacks(self, call: Call, scope: Scope) -> None:
+        sign = sign_of(scope["raw_path"], scope["query_string"], call.status)
+        if sign is not None:
+            self._event(Event.HOSTILE_INPUT, call, sign)
+
     def _event(self, event: Event, call: Call, detail: str) -> None:
         self.telemetry.security.event(
             event, client=call.client, request_id=call.request_id, user_id=call.principal.user_id, detail=detail
         )
 
-    async def _unexpected(self, call: Call, sender: Sender, error: Exception) -> None:
-        number = trace_id()
-        logger.error("unexpected error", request_id=call.request_id, trace_id=number, exc_info=error)
+    async def _failed(self, call: Call, sender: Sender, error: Exception) -> None:
+        if sender.is_done:
+            return  # HEAD: nothing else was asked for
+        if sender.client_left:
+            call.status = CLIENT_LEFT
+            return
+        if sender.started and isinstance(error.__cause__ or error, StoreUnavailableError | QueryTimeoutError):
+            logger.warning("answer broken off", reason=str(error.__cause__ or error))
+            return
+        logger.error("unexpected error", request_id=call.request_id, trace_id=trace_id(), exc_info=error)
         call.status = HTTPStatus.INTERNAL_SERVER_ERROR
         if not sender.started:
-            detail = "an unexpected error; it was logged under this trace_id"
-            status, headers, body = problems.prepared(call.status, detail, trace_id=number)
-            await sender.whole(status, [*headers, problems.NO_STORE], body)
+            await sender.whole(*problems.unexpected())
 
     def _note(self, call: Call, method: str, seconds: float) -> None:
         telemetry = self.telemetry
@@ -260,6 +265,10 @@ class Front:
             request_id=call.request_id,
             user_id=call.principal.user_id,
         )
+
+
+def _by_address(call: Call) -> str:
+    return f"addr:{limit_key(call.client)}"
 
 
 def _unauthorized(detail: str, **more: str) -> _Turned:

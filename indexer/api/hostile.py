@@ -7,6 +7,7 @@ is the one that anybody gets.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 # In a target that was decoded and put in lower case. Only bounded repetitions: a long target must not cost much.
@@ -24,7 +25,8 @@ _SIGNS = re.compile(
     re.VERBOSE,
 )
 _DIGITS = re.compile(r"(?<![0-9A-Za-z])[0-9]{19,}(?![0-9A-Za-z])")
-_NO_TICKER = frozenset({"path_traversal", "markup", "sql"})  # what is told of even where something was found
+_BROKEN, _NUMBER = "broken UTF-8", "huge number"
+_NO_TICKER = frozenset({"path traversal", "markup", "sql", _BROKEN})  # what is told of even where something was found
 _LOOKED_AT = 2_048  # characters of a target: a scan of all that a target may hold takes a millisecond
 _WRONG = frozenset({404, 405, 422})
 _UNPROCESSABLE = 422
@@ -40,17 +42,25 @@ def sign_of(raw_path: bytes, query: bytes, status: int) -> str | None:
     is_wrong = status in _WRONG
     if not is_wrong and (status >= _WRONG_FROM or not _is_odd(raw_path, query)):
         return None
+    found = _found(raw_path, query)
+    if found == _NUMBER:
+        return found if status == _UNPROCESSABLE else None
+    return found if is_wrong or found in _NO_TICKER else None
+
+
+@lru_cache(maxsize=1_024)  # a ticker of other letters than ASCII's is asked for as often as any
+def _found(raw_path: bytes, query: bytes) -> str | None:
     target = unquote_to_bytes(raw_path + b"?" + query.replace(b"+", b" "))
     if b"%" in target:
         target = unquote_to_bytes(target)  # encoded twice, to get past whoever decodes once
     try:
         text = target.decode().lower()[:_LOOKED_AT]
     except UnicodeDecodeError:
-        return "broken UTF-8"
+        return _BROKEN
     found = _SIGNS.search(text)
-    if found is not None and (is_wrong or found.lastgroup in _NO_TICKER):
+    if found is not None:
         return str(found.lastgroup).replace("_", " ")
-    return "huge number" if status == _UNPROCESSABLE and _DIGITS.search(text) else None
+    return _NUMBER if _DIGITS.search(text) else None
 
 
 def _is_odd(raw_path: bytes, query: bytes) -> bool:

@@ -164,7 +164,7 @@ _NOT_IN_304 = frozenset({b"content-length", b"content-type"})
 
 async def _give(entry: Entry, how: Headers, call: Call, head: Head, sender: Sender) -> None:
     call.endpoint = entry.endpoint
-    if head.if_none_match is not None and entry.etag and _matches(head.if_none_match, entry.etag):
+    if head.if_none_match is not None and entry.status == HTTPStatus.OK and _matches(head.if_none_match, entry.etag):
         headers = [header for header in entry.headers if header[0] not in _NOT_IN_304]
         await sender.whole(HTTPStatus.NOT_MODIFIED, headers + how, b"")
         return

@@ -165,6 +165,15 @@ class Limiter:
             return found.verdict(identity, now)
         return verdict
 
+    def is_spent(self, identity: str, name: str) -> bool:
+        """Say whether this process knows that nothing is left of a client's window; counts nothing."""
+        found = self._addresses.get(name)
+        slot = None if found is None else found.slots.get(identity)
+        if found is None or slot is None:
+            return False
+        now = self._clock()
+        return slot.ends - found.window <= now < slot.ends and not slot.left and not slot.shared
+
     async def take(self, identity: str, name: str) -> Verdict:
         """Count a request and say whether it may pass, after asking Redis where this process has no lease.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import psycopg
 from psycopg.rows import dict_row
 
 from indexer.api.classes import MAINTAINED, RouteClass
+from indexer.store.connection import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,11 +63,14 @@ NOT_ON = Maintenance(is_on=False, message="", route_classes=frozenset(), serve_c
 
 
 def read(connection: Connection) -> Maintenance:
-    """Return the switch as the database has it."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(
-            "SELECT is_on, message, route_classes, serve_cached, retry_after FROM ops.maintenance"
-        ).fetchone()
+    """Return the switch as the database has it. Raises StoreError where that is too old."""
+    try:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(
+                "SELECT is_on, message, route_classes, serve_cached, retry_after FROM ops.maintenance"
+            ).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        raise StoreError("database has no maintenance switch yet; run this release's: simplicity sync") from None
     return Maintenance.of(row) if row else NOT_ON
 
 
@@ -90,5 +95,6 @@ def classes_of(names: Iterable[str]) -> frozenset[RouteClass]:
         return MAINTAINED
     unknown = chosen - MAINTAINED
     if unknown:
-        raise ValueError(f"no such class of routes: {', '.join(sorted(unknown))}; there are {', '.join(MAINTAINED)}")
+        known = ", ".join(sorted(MAINTAINED))
+        raise ValueError(f"no such class of routes: {', '.join(sorted(unknown))}; there are {known}")
     return frozenset(RouteClass(name) for name in chosen)

@@ -16,6 +16,7 @@ from indexer.protocol.amount import format_amount, parse_amount
 from indexer.protocol.rules import BUILT_IN
 from indexer.protocol.ticker import stored_name
 from indexer.store.reader import LAST_OP_ID, Filter, Page, Reader
+from indexer.store.rows import ticker_key
 
 if TYPE_CHECKING:
     from indexer.bitcoin.script import Network
@@ -24,7 +25,8 @@ MAX_LIMIT = 1_000
 MAX_SKIP = 100_000
 MAX_RESULTS = 100_000
 HIGHEST = 2**31 - 1
-MAX_CURSOR = 6_000
+MAX_CURSOR = 2_000
+_NO_CURSOR = "query.cursor: is none that this API gave; begin without one"
 
 
 class _AnyText(Convertor[str]):
@@ -135,7 +137,7 @@ def place(cursor: str, *types: type) -> list[Any]:
         found = None
     is_ours = isinstance(found, list) and [type(part) for part in found] == list(types)
     if not is_ours or any(_is_out_of_range(part) for part in found):
-        raise HTTPException(422, "query.cursor: is none that this API gave; begin without one")
+        raise HTTPException(422, _NO_CURSOR)
     return list(found)
 
 
@@ -159,7 +161,16 @@ def after_operation(request: Request, row: dict[str, Any]) -> tuple[bytes, bytes
 
 def after_balance(request: Request, row: dict[str, Any], name: str) -> tuple[bytes, bytes]:
     """Return the header that leads on from a balance in a list of `name`s."""
-    return next_link(request, format_amount(row["amount"]), row[name])
+    seen = ticker_key(row["ticker"]).hex() if name == "ticker" else row[name]
+    return next_link(request, format_amount(row["amount"]), seen)
+
+
+def key_in(text: str) -> bytes:
+    """Return the ticker's key that a cursor holds. Raises 422 where it is none."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise HTTPException(422, _NO_CURSOR) from None
 
 
 def amount_and_name(cursor: str | None) -> tuple[str, str] | None:
@@ -168,5 +179,5 @@ def amount_and_name(cursor: str | None) -> tuple[str, str] | None:
         return None
     amount, name = place(cursor, str, str)
     if parse_amount(amount) is None:
-        raise HTTPException(422, "query.cursor: is none that this API gave; begin without one")
+        raise HTTPException(422, _NO_CURSOR)
     return amount, name

@@ -14,6 +14,7 @@ from indexer import log
 from indexer.store.connection import StoreUnavailableError
 from indexer.store.pools import QueryTimeoutError
 from indexer.store.reader import NothingIndexedError
+from indexer.telemetry.traces import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,13 @@ logger = log.get(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Make the application answer every error with a problem, but the unexpected ones, which the front answers."""
+    """Make the application answer every error with a problem; the front logs those that nobody expected."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(StoreUnavailableError, _unavailable)
     app.add_exception_handler(NothingIndexedError, _nothing_yet)
     app.add_exception_handler(QueryTimeoutError, _too_slow)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 def document(status: int, detail: str, **more: str) -> bytes:
@@ -89,3 +91,17 @@ async def _nothing_yet(_request: Request, _error: Exception) -> Response:
 async def _too_slow(_request: Request, error: Exception) -> Response:
     logger.warning("query cancelled", reason=str(error))
     return _retry(str(error))
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    status, headers, body = unexpected()
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response
+
+
+def unexpected() -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return the problem of an error that is a fault of ours, under the id that the log has it by."""
+    detail = "an unexpected error; it was logged under this trace_id"
+    status, headers, body = prepared(HTTPStatus.INTERNAL_SERVER_ERROR, detail, trace_id=trace_id())
+    return status, [*headers, NO_STORE], body

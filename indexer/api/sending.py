@@ -46,7 +46,7 @@ PREFLIGHT: Headers = [
 
 @dataclass(slots=True)
 class Head:
-    """The headers that the front looks at; one that was sent twice counts as it was sent last, but for `forwarded`."""
+    """The headers that the front looks at; one that was sent twice counts as it was sent last, lists are joined."""
 
     forwarded: list[bytes] = field(default_factory=list)
     request_id: bytes | None = None
@@ -61,7 +61,6 @@ _SLOTS = {
     b"x-request-id": "request_id",
     b"authorization": "authorization",
     b"x-api-key": "api_key",
-    b"if-none-match": "if_none_match",
     b"traceparent": "traceparent",
     b"origin": "origin",
 }
@@ -76,6 +75,8 @@ def head_of(headers: Iterable[tuple[bytes, bytes]]) -> Head:
             setattr(head, slot, value)
         elif name == b"x-forwarded-for":
             head.forwarded.append(value)
+        elif name == b"if-none-match":
+            head.if_none_match = value if head.if_none_match is None else head.if_none_match + b"," + value
     return head
 
 
@@ -84,10 +85,14 @@ def text_of(header: bytes | None) -> str | None:
     return None if header is None else header.decode("latin-1")
 
 
+class HeadSentError(OSError):
+    """All that HEAD asks for is out: a route that goes on for long need not."""
+
+
 class Sender:
     """Sends an answer, once; `started` says whether its status is out. A drain also ends the connection."""
 
-    __slots__ = ("_bare", "_call", "_closing", "_cross", "_send", "client_left", "started", "started_at")
+    __slots__ = ("_bare", "_call", "_closing", "_cross", "_send", "client_left", "is_done", "started", "started_at")
 
     def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool, cross: bool) -> None:
         self._send = send
@@ -98,6 +103,7 @@ class Sender:
         self.started = False
         self.started_at = 0.0  # by perf_counter
         self.client_left = False
+        self.is_done = False  # nothing more is wanted
 
     async def __call__(self, message: Message) -> None:
         """Pass a message of a route on."""
@@ -106,7 +112,9 @@ class Sender:
             self._call.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._own()]
         elif self._bare:
-            message["body"] = b""
+            await self._out({"type": "http.response.body", "body": b""})
+            self.is_done = True
+            raise HeadSentError
         await self._out(message)
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:

@@ -38,10 +38,12 @@ def serve(settings: Settings, listener: socket.socket, sink: Sink) -> None:
     with listener:
         api = create_app(settings, sink)
         logger.info("listening", host=settings.API_HOST, port=listener.getsockname()[1])
-        # uvicorn raises the signal that stopped it once more when it is done: a clean stop must exit with 0.
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        signal.signal(signal.SIGINT, lambda *_: None)
-        _Draining(_config(api), api, settings.API_DRAIN_SECONDS).run(sockets=[listener])
+        server = _Draining(_config(api), api, settings.API_DRAIN_SECONDS)
+        # Until uvicorn listens to signals, and again when it is done: it raises the one that stopped it once more, and
+        # a clean stop must exit with 0.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, server.stop_soon)
+        server.run(sockets=[listener])
 
 
 def _config(api: Api) -> uvicorn.Config:
@@ -68,9 +70,13 @@ class _Draining(uvicorn.Server):
         self._seconds = seconds
         self._told = False
 
+    def stop_soon(self, _sig: int, _frame: FrameType | None) -> None:
+        """Stop at the next occasion: nobody is being served."""
+        self.should_exit = True
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain at the first signal, end it at the second."""
-        if self._told or not self._seconds:
+        if self._told or not self._seconds or not self.started:
             self._api.drain()
             super().handle_exit(sig, frame)
             return
@@ -79,10 +85,10 @@ class _Draining(uvicorn.Server):
         # A signal handler may interrupt the loop anywhere: what follows is done by the loop itself.
         self._loop.call_soon_threadsafe(self._drain, sig)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does, and remember whose loop it is."""
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve as uvicorn does, and remember whose loop it is."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().serve(sockets)
 
     def _drain(self, sig: int) -> None:
         self._api.drain()

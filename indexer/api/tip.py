@@ -17,7 +17,7 @@ from indexer.api.maintenance import NOT_ON, Maintenance
 from indexer.auth.store import RECORDS_SINCE, record_of
 from indexer.store import queries
 from indexer.store.chain import TIP_CHANNEL
-from indexer.store.connection import CONNECT_TIMEOUT
+from indexer.store.connection import CONNECT_TIMEOUT, LIVELINESS
 from indexer.store.pools import bounded, read_only_options
 
 if TYPE_CHECKING:
@@ -92,15 +92,12 @@ class Watcher:
         return self.tip.block_hash if self.tip else None
 
     async def changed(self, seen: bytes | None, within: float) -> bool:
-        """Wait until the tip is another than `seen`; False where that took too long."""
-        deadline = time.monotonic() + within
-        while self.tip_hash == seen:
+        """Wait until the tip is another than `seen`; False where that took too long, or who waits is to look around."""
+        if self.tip_hash == seen:
             with suppress(TimeoutError):
-                async with asyncio.timeout(deadline - time.monotonic()):
+                async with asyncio.timeout(within):
                     await self._changed.wait()
-            if time.monotonic() >= deadline:
-                return self.tip_hash != seen
-        return True
+        return self.tip_hash != seen
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -126,6 +123,7 @@ class Watcher:
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_TIMEOUT,
+            **LIVELINESS,
             application_name="simplicity-api-watcher",
             options=read_only_options(PULSE_TIMEOUT),
         )

@@ -23,6 +23,12 @@ CONNECT_TIMEOUT = 5  # seconds
 # A host that loses its power says no goodbye. Without these the server would keep a dead writer's lock for two hours,
 # and a writer would wait a quarter of an hour for a dead server.
 _USER_TIMEOUT = 30_000  # milliseconds
+LIVELINESS: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": _USER_TIMEOUT,
+}
 OPTIONS = (
     "-c client_encoding=UTF8 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     f" -c tcp_user_timeout={_USER_TIMEOUT}"
@@ -79,10 +85,7 @@ def connect(database_url: str, *, statement_timeout: int = 0) -> Connection:
             database_url,
             connect_timeout=CONNECT_TIMEOUT,
             options=f"{OPTIONS} -c statement_timeout={statement_timeout * 1000}",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=_USER_TIMEOUT,
+            **LIVELINESS,
             application_name="simplicity",
             autocommit=True,
         )

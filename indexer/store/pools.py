@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from indexer.store.connection import CONNECT_TIMEOUT, OPTIONS, StoreUnavailableError, adapt
+from indexer.store.connection import CONNECT_TIMEOUT, LIVELINESS, OPTIONS, StoreUnavailableError, adapt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -138,9 +138,12 @@ class Pools:
             raise StoreUnavailableError("the primary does not answer")  # whoever watches it asks on
         started = time.perf_counter()
         try:
-            async with self._pools[kind].connection() as connection:
+            connection = await _living(self._pools[kind])
+            try:
                 self.observe_wait(kind.value, time.perf_counter() - started)
                 yield connection
+            finally:
+                await self._pools[kind].putconn(connection)
         except psycopg.errors.QueryCanceled as error:
             raise QueryTimeoutError("the database took too long for this; ask for less") from error
         except _LOST as error:
@@ -181,12 +184,12 @@ def _pool(url: str, size: int, timeout: int, recycle: int) -> Pool:
             "autocommit": True,
             "row_factory": dict_row,
             "connect_timeout": CONNECT_TIMEOUT,
+            **LIVELINESS,
             "application_name": "simplicity-api",
             "options": read_only_options(timeout),
         },
         connection_class=psycopg.AsyncConnection[Row],
         configure=_configure,
-        check=_check,
         reset=_used,
         min_size=1,
         max_size=size,
@@ -209,12 +212,23 @@ async def _used(connection: Connection) -> None:
     connection.__dict__["rested_since"] = time.monotonic()
 
 
-async def _check(connection: Connection) -> None:
+async def _living(pool: Pool) -> Connection:
+    """Borrow a connection that answers. The pool's own check waits longer and longer between those that do not."""
+    for _ in range(pool.max_size):
+        connection = await pool.getconn()
+        if await _answers(connection):
+            return connection
+        await pool.putconn(connection)  # closed: another takes its place
+    return await pool.getconn()
+
+
+async def _answers(connection: Connection) -> bool:
     # A ping before each query would double the round trips; a server that went away meanwhile is noticed all the same.
     if time.monotonic() - connection.__dict__["rested_since"] <= PING_AFTER:
-        return
+        return True
     try:
         await bounded(AsyncConnectionPool.check_connection(connection), PING_SECONDS)
-    except TimeoutError:
+    except (psycopg.Error, TimeoutError):
         await connection.close()
-        raise psycopg.OperationalError("the connection does not answer") from None
+        return False
+    return True

@@ -27,11 +27,14 @@ _PAGE_OF_TICKERS = """
     SELECT * FROM index.deploys {} ORDER BY height DESC, ticker LIMIT %(limit)s OFFSET %(skip)s"""
 _TICKER_ORDER = "q.height DESC, q.ticker"
 
+# A ticker may have kilobytes: a cursor, which has to fit into a request, names it by its key.
+_SEEN = "(SELECT s.ticker FROM index.deploys s WHERE s.ticker_key = %(key)s)"
+
 TICKERS = _at(_TICKERS.format(_PAGE_OF_TICKERS.format("")), _TICKER_ORDER)
 # Rows of the cursor's own height that were seen already are few: left out after the index has found the height.
 TICKERS_AFTER = _at(
     _TICKERS.format(
-        _PAGE_OF_TICKERS.format("WHERE height <= %(height)s AND (height < %(height)s OR ticker > %(ticker)s)")
+        _PAGE_OF_TICKERS.format("WHERE height <= %(height)s AND (height < %(height)s OR ticker > " + _SEEN + ")")
     ),
     _TICKER_ORDER,
 )
@@ -41,7 +44,7 @@ _BALANCES = """
     SELECT ticker, address, amount, height FROM index.balances WHERE {} ORDER BY {} LIMIT %(limit)s OFFSET %(skip)s"""
 _OF_TICKER = "ticker_key = index.ticker_key(%(ticker)s) AND amount > 0"
 _OF_ADDRESS = "address = %(address)s AND amount > 0"
-_BELOW = " AND amount <= %(amount)s::numeric AND (amount < %(amount)s::numeric OR {} > %(name)s)"
+_BELOW = " AND amount <= %(amount)s::numeric AND (amount < %(amount)s::numeric OR {} > {})"
 
 # Whether the ticker exists tells a ticker without holders from none.
 _IS_DEPLOYED = "EXISTS (SELECT FROM index.deploys WHERE ticker_key = index.ticker_key(%(ticker)s)) AS deployed"
@@ -56,10 +59,10 @@ def _holders(where: LiteralString) -> LiteralString:
 
 
 HOLDERS = _holders(_OF_TICKER)
-HOLDERS_AFTER = _holders(_OF_TICKER + _BELOW.format("address"))
+HOLDERS_AFTER = _holders(_OF_TICKER + _BELOW.format("address", "%(name)s"))
 ADDRESS_BALANCES = _at(_BALANCES.format(_OF_ADDRESS, _BY_TICKER), "q.amount DESC, q.ticker")
 ADDRESS_BALANCES_AFTER = _at(
-    _BALANCES.format(_OF_ADDRESS + _BELOW.format("ticker"), _BY_TICKER), "q.amount DESC, q.ticker"
+    _BALANCES.format(_OF_ADDRESS + _BELOW.format("ticker", _SEEN), _BY_TICKER), "q.amount DESC, q.ticker"
 )
 BALANCE = _at(
     """
@@ -139,7 +142,8 @@ PATH = """
         WHERE NOT EXISTS (SELECT FROM index.blocks b WHERE b.height = back.height AND b.hash = back.hash)
     ), fork AS (
         SELECT back.height, back.hash FROM back
-        WHERE back.hash = '' OR EXISTS (SELECT FROM index.blocks b WHERE b.height = back.height AND b.hash = back.hash)
+        WHERE (back.hash = '' AND back.height = (SELECT start_height - 1 FROM index.chain))
+            OR EXISTS (SELECT FROM index.blocks b WHERE b.height = back.height AND b.hash = back.hash)
         ORDER BY back.height LIMIT 1
     )
     SELECT fork.height AS fork_height, fork.hash AS fork_hash, b.height, b.hash, b.time, b.state_hash, b.op_count

@@ -111,11 +111,11 @@ class Reader:
         """Return the hashes and the digest of an indexed block."""
         return await self._ask("state", queries.STATE, {"height": height}, "height")
 
-    async def tickers(self, page: Page, after: tuple[int, str] | None = None) -> Answer:
-        """Return deployed tickers, the latest first; `after` is the height and name of the last one seen."""
+    async def tickers(self, page: Page, after: tuple[int, bytes] | None = None) -> Answer:
+        """Return deployed tickers, the latest first; `after` is the height and key of the last one seen."""
         if after is None:
             return await self._ask("tickers", queries.TICKERS, page.parameters, "ticker")
-        place = {"height": after[0], "ticker": after[1]}
+        place = {"height": after[0], "key": after[1]}
         return await self._ask("tickers", queries.TICKERS_AFTER, page.parameters | place, "ticker")
 
     async def ticker(self, ticker: str) -> Answer:
@@ -135,12 +135,12 @@ class Reader:
         rows = [row for row in answer.rows if row["address"] is not None]
         return Answer(answer.at, rows, answer.rows[0]["deployed"])
 
-    async def address_balances(self, address: str, page: Page, after: tuple[str, str] | None = None) -> Answer:
-        """Return the non-zero balances of an address, the largest first; `after` as for holders, with the ticker."""
+    async def address_balances(self, address: str, page: Page, after: tuple[str, bytes] | None = None) -> Answer:
+        """Return the non-zero balances of an address, the largest first; `after` is an amount and a ticker's key."""
         parameters = page.parameters | {"address": address}
         if after is None:
             return await self._ask("address_balances", queries.ADDRESS_BALANCES, parameters, "ticker")
-        place = {"amount": after[0], "name": after[1]}
+        place = {"amount": after[0], "key": after[1]}
         return await self._ask("address_balances", queries.ADDRESS_BALANCES_AFTER, parameters | place, "ticker")
 
     async def balance(self, ticker: str, address: str) -> Answer:

@@ -19,6 +19,7 @@ from indexer.api.parameters import (
     after_balance,
     after_operation,
     amount_and_name,
+    key_in,
     operations,
 )
 from indexer.protocol.ticker import stored_name
@@ -31,7 +32,8 @@ async def address_tickers(
     request: Request, reader: FromReader, address: Address, page: OfPage, cursor: Cursor = None
 ) -> Response:
     """Return what an address holds, the largest balance first."""
-    answer = await reader.address_balances(address, page, amount_and_name(cursor))
+    after = amount_and_name(cursor)
+    answer = await reader.address_balances(address, page, None if after is None else (after[0], key_in(after[1])))
     return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "ticker"))
 
 

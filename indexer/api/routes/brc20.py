@@ -20,10 +20,12 @@ from indexer.api.parameters import (
     after_balance,
     after_operation,
     amount_and_name,
+    key_in,
     next_link,
     operations,
     place,
 )
+from indexer.store.rows import ticker_key
 
 router = APIRouter(prefix="/v1/indexer", tags=["BRC-20"])
 
@@ -53,8 +55,14 @@ async def state(request: Request, reader: FromReader, height: Height) -> Respons
 async def tickers(request: Request, reader: FromReader, page: OfPage, cursor: Cursor = None) -> Response:
     """Return deployed tickers, the latest first."""
     after = None if cursor is None else place(cursor, int, str)
-    answer = await reader.tickers(page, None if after is None else (after[0], after[1]))
-    return rows(request, answer, page, shapes.ticker_info, lambda row: next_link(request, row["height"], row["ticker"]))
+    answer = await reader.tickers(page, None if after is None else (after[0], key_in(after[1])))
+    return rows(
+        request,
+        answer,
+        page,
+        shapes.ticker_info,
+        lambda row: next_link(request, row["height"], ticker_key(row["ticker"]).hex()),
+    )
 
 
 @router.get("/brc20/history-by-height/{height}", response_model=list[models.Op])

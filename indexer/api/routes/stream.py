@@ -11,7 +11,9 @@ from indexer.api.components import STREAM
 from indexer.api.events import place_of
 
 if TYPE_CHECKING:
-    from indexer.api.events import Events
+    from starlette.types import Receive, Scope, Send
+
+    from indexer.api.events import Events, Place
 
 router = APIRouter(prefix="/v1/indexer", tags=["Events"])
 
@@ -20,6 +22,23 @@ EventId = Annotated[
     Header(alias="Last-Event-ID", max_length=100, description="The `id` of the last event seen: browsers send it."),
 ]
 EventIdToo = Annotated[str | None, Query(max_length=100, description="The same, for clients that cannot set a header.")]
+
+
+class _Stream(StreamingResponse):
+    """A stream that gives its room back, however it ends."""
+
+    def __init__(self, source: Events, last: Place | None) -> None:
+        # A drain ends the stream, and then its connection has to end too.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Connection": "close"}
+        super().__init__(source.stream(last), media_type="text/event-stream", headers=headers)
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until either side ends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._source.open_streams -= 1
 
 
 @router.get(
@@ -38,10 +57,6 @@ async def events(request: Request, seen: EventId = None, last_event_id: EventIdT
     last = None if named is None else place_of(named)
     if named is not None and last is None:
         raise HTTPException(422, "Last-Event-ID: is none that this API gave; begin without one")
-    if not source.has_room:
+    if not source.take_room():
         raise HTTPException(503, "as many event streams are open as may be; try again", {"Retry-After": "5"})
-    return StreamingResponse(
-        source.stream(last),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _Stream(source, last)

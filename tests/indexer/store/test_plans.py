@@ -36,10 +36,12 @@ FILTERS = [
 QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "status": [{}],
     "state": [{"height": 700}],
-    "tickers": [{"page": PAGE, "after": after} for after in (None, (900, "T900"))],
+    "tickers": [{"page": PAGE, "after": after} for after in (None, (900, b"\x07" * 32))],
     "ticker": [{"ticker": "T7"}],
     "holders": [{"ticker": "T7", "page": PAGE, "after": after} for after in (None, ("9.00000000", "a9"))],
-    "address_balances": [{"address": "a7", "page": PAGE, "after": after} for after in (None, ("9.00000000", "T9"))],
+    "address_balances": [
+        {"address": "a7", "page": PAGE, "after": after} for after in (None, ("9.00000000", b"\x07" * 32))
+    ],
     "balance": [{"ticker": "T7", "address": "a7"}],
     "ticker_history": [{"ticker": "T7", "only": only, "page": PAGE} for only in FILTERS],
     "ticker_transaction": [{"ticker": "T7", "txid": b"\x07" * 32}],
