@@ -88,8 +88,8 @@ PARAMETERS: dict[str, str | int | bool] = {
 }
 # By operation: where its example goes on; what is not here is a list of operations.
 CURSORS = {
-    "tickers": "WzkwMDAwMCwiZDFkNTU5M2YxOWI3MTJhYzk4YzMxNjI4ODllN2ZmNmRlYTA5NjA2MGE1NDhkZWJhODEyNzMzZjFhOGJjMjI5YiJd",
+    "tickers": "WzkwMDAwMCwiT1JESSIsIiJd",
     "holders": "WyI3NDkuNTAwMDAwMDAiLCJiYzFxaDVjeGdmd2N3MHdyYTg3MzJnOHhqdzI1Nm10cXQ2OWRrd2NzeTciXQ",
-    "address_tickers": "WyI3NDkuNTAwMDAwMDAiLCJkMWQ1NTkzZjE5YjcxMmFjOThjMzE2Mjg4OWU3ZmY2ZGVhMDk2MDYwYTU0OGRlYmE4MTI3MzNmMWE4YmMyMjliIl0",
+    "address_tickers": "WyI3NDkuNTAwMDAwMDAiLCJPUkRJIiwiIl0",
 }
 OPERATIONS_CURSOR = "Wzk0MzcxOTQ0ODU3Nl0"

@@ -248,6 +248,7 @@ class Front:
             return
         if sender.started and isinstance(error.__cause__ or error, StoreUnavailableError | QueryTimeoutError):
             logger.warning("answer broken off", reason=str(error.__cause__ or error))
+            call.status = HTTPStatus.SERVICE_UNAVAILABLE
             return
         logger.error("unexpected error", request_id=call.request_id, trace_id=trace_id(), exc_info=error)
         call.status = HTTPStatus.INTERNAL_SERVER_ERROR

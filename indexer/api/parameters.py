@@ -15,7 +15,7 @@ from indexer.bitcoin.script import is_address
 from indexer.protocol.amount import format_amount, parse_amount
 from indexer.protocol.rules import BUILT_IN
 from indexer.protocol.ticker import stored_name
-from indexer.store.reader import LAST_OP_ID, Filter, Page, Reader
+from indexer.store.reader import LAST_OP_ID, Filter, Page, Reader, Seen
 from indexer.store.rows import ticker_key
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ MAX_LIMIT = 1_000
 MAX_SKIP = 100_000
 MAX_RESULTS = 100_000
 HIGHEST = 2**31 - 1
-MAX_CURSOR = 2_000
+MAX_CURSOR = 6_000
+LONGEST_NAME = 200  # characters of a ticker that a cursor names outright
 _NO_CURSOR = "query.cursor: is none that this API gave; begin without one"
 
 
@@ -159,25 +160,57 @@ def after_operation(request: Request, row: dict[str, Any]) -> tuple[bytes, bytes
     return next_link(request, row["op_id"])
 
 
-def after_balance(request: Request, row: dict[str, Any], name: str) -> tuple[bytes, bytes]:
-    """Return the header that leads on from a balance in a list of `name`s."""
-    seen = ticker_key(row["ticker"]).hex() if name == "ticker" else row[name]
-    return next_link(request, format_amount(row["amount"]), seen)
+def after_ticker(request: Request, row: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return the header that leads on from a ticker in a list by height."""
+    return next_link(request, row["height"], *_name_and_key(row["ticker"]))
 
 
-def key_in(text: str) -> bytes:
-    """Return the ticker's key that a cursor holds. Raises 422 where it is none."""
+def after_holder(request: Request, row: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return the header that leads on from a balance in a list of a ticker's holders."""
+    return next_link(request, format_amount(row["amount"]), row["address"])
+
+
+def after_holding(request: Request, row: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return the header that leads on from a balance in a list of what an address has."""
+    return next_link(request, format_amount(row["amount"]), *_name_and_key(row["ticker"]))
+
+
+def ticker_seen(cursor: str | None) -> tuple[int, Seen] | None:
+    """Return the height and the ticker that a cursor among tickers holds."""
+    if cursor is None:
+        return None
+    height, name, key = place(cursor, int, str, str)
+    return height, _seen(name, key)
+
+
+def holder_seen(cursor: str | None) -> tuple[str, str] | None:
+    """Return the amount and the address that a cursor among holders holds."""
+    if cursor is None:
+        return None
+    amount, address = place(cursor, str, str)
+    return _amount(amount), address
+
+
+def holding_seen(cursor: str | None) -> tuple[str, Seen] | None:
+    """Return the amount and the ticker that a cursor among an address's balances holds."""
+    if cursor is None:
+        return None
+    amount, name, key = place(cursor, str, str, str)
+    return _amount(amount), _seen(name, key)
+
+
+def _name_and_key(ticker: str) -> tuple[str, str]:
+    return (ticker, "") if len(ticker) <= LONGEST_NAME else ("", ticker_key(ticker).hex())
+
+
+def _seen(name: str, key: str) -> Seen:
     try:
-        return bytes.fromhex(text)
+        return Seen(name or None, bytes.fromhex(key))
     except ValueError:
         raise HTTPException(422, _NO_CURSOR) from None
 
 
-def amount_and_name(cursor: str | None) -> tuple[str, str] | None:
-    """Return the amount and the name that a cursor among balances holds."""
-    if cursor is None:
-        return None
-    amount, name = place(cursor, str, str)
-    if parse_amount(amount) is None:
+def _amount(text: str) -> str:
+    if parse_amount(text) is None:
         raise HTTPException(422, _NO_CURSOR)
-    return amount, name
+    return text

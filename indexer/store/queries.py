@@ -27,8 +27,8 @@ _PAGE_OF_TICKERS = """
     SELECT * FROM index.deploys {} ORDER BY height DESC, ticker LIMIT %(limit)s OFFSET %(skip)s"""
 _TICKER_ORDER = "q.height DESC, q.ticker"
 
-# A ticker may have kilobytes: a cursor, which has to fit into a request, names it by its key.
-_SEEN = "(SELECT s.ticker FROM index.deploys s WHERE s.ticker_key = %(key)s)"
+# A ticker may have kilobytes: a cursor, which has to fit into a request, names such a one by its key alone.
+_SEEN = "coalesce(%(name)s, (SELECT s.ticker FROM index.deploys s WHERE s.ticker_key = %(key)s))"
 
 TICKERS = _at(_TICKERS.format(_PAGE_OF_TICKERS.format("")), _TICKER_ORDER)
 # Rows of the cursor's own height that were seen already are few: left out after the index has found the height.

@@ -60,6 +60,19 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The ticker that a page ended with: its key, and its name (None: too long for a cursor)."""
+
+    name: str | None
+    key: bytes
+
+    @property
+    def parameters(self) -> Row:
+        """The statement's parameters."""
+        return {"name": self.name, "key": self.key}
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which operations: of one kind or all, valid ones or all, below an op_id (a cursor)."""
 
@@ -111,11 +124,11 @@ class Reader:
         """Return the hashes and the digest of an indexed block."""
         return await self._ask("state", queries.STATE, {"height": height}, "height")
 
-    async def tickers(self, page: Page, after: tuple[int, bytes] | None = None) -> Answer:
-        """Return deployed tickers, the latest first; `after` is the height and key of the last one seen."""
+    async def tickers(self, page: Page, after: tuple[int, Seen] | None = None) -> Answer:
+        """Return deployed tickers, the latest first; `after` is the last one seen and its height."""
         if after is None:
             return await self._ask("tickers", queries.TICKERS, page.parameters, "ticker")
-        place = {"height": after[0], "key": after[1]}
+        place = after[1].parameters | {"height": after[0]}
         return await self._ask("tickers", queries.TICKERS_AFTER, page.parameters | place, "ticker")
 
     async def ticker(self, ticker: str) -> Answer:
@@ -135,12 +148,12 @@ class Reader:
         rows = [row for row in answer.rows if row["address"] is not None]
         return Answer(answer.at, rows, answer.rows[0]["deployed"])
 
-    async def address_balances(self, address: str, page: Page, after: tuple[str, bytes] | None = None) -> Answer:
-        """Return the non-zero balances of an address, the largest first; `after` is an amount and a ticker's key."""
+    async def address_balances(self, address: str, page: Page, after: tuple[str, Seen] | None = None) -> Answer:
+        """Return the non-zero balances of an address, the largest first; `after` is the last one."""
         parameters = page.parameters | {"address": address}
         if after is None:
             return await self._ask("address_balances", queries.ADDRESS_BALANCES, parameters, "ticker")
-        place = {"amount": after[0], "key": after[1]}
+        place = after[1].parameters | {"amount": after[0]}
         return await self._ask("address_balances", queries.ADDRESS_BALANCES_AFTER, parameters | place, "ticker")
 
     async def balance(self, ticker: str, address: str) -> Answer:

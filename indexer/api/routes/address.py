@@ -16,10 +16,9 @@ from indexer.api.parameters import (
     OpType,
     Ticker,
     TickerFilter,
-    after_balance,
+    after_holding,
     after_operation,
-    amount_and_name,
-    key_in,
+    holding_seen,
     operations,
 )
 from indexer.protocol.ticker import stored_name
@@ -32,9 +31,8 @@ async def address_tickers(
     request: Request, reader: FromReader, address: Address, page: OfPage, cursor: Cursor = None
 ) -> Response:
     """Return what an address holds, the largest balance first."""
-    after = amount_and_name(cursor)
-    answer = await reader.address_balances(address, page, None if after is None else (after[0], key_in(after[1])))
-    return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "ticker"))
+    answer = await reader.address_balances(address, page, holding_seen(cursor))
+    return rows(request, answer, page, shapes.balance, lambda row: after_holding(request, row))
 
 
 @router.get("/address/{address}/brc20/{ticker:any}/info", response_model=models.AddressBalance, responses=MISSING)

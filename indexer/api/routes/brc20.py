@@ -17,15 +17,14 @@ from indexer.api.parameters import (
     OpType,
     Ticker,
     Txid,
-    after_balance,
+    after_holder,
     after_operation,
-    amount_and_name,
-    key_in,
-    next_link,
+    after_ticker,
+    holder_seen,
     operations,
     place,
+    ticker_seen,
 )
-from indexer.store.rows import ticker_key
 
 router = APIRouter(prefix="/v1/indexer", tags=["BRC-20"])
 
@@ -54,14 +53,13 @@ async def state(request: Request, reader: FromReader, height: Height) -> Respons
 @router.get("/brc20/list", response_model=list[models.TickerInfo])
 async def tickers(request: Request, reader: FromReader, page: OfPage, cursor: Cursor = None) -> Response:
     """Return deployed tickers, the latest first."""
-    after = None if cursor is None else place(cursor, int, str)
-    answer = await reader.tickers(page, None if after is None else (after[0], key_in(after[1])))
+    answer = await reader.tickers(page, ticker_seen(cursor))
     return rows(
         request,
         answer,
         page,
         shapes.ticker_info,
-        lambda row: next_link(request, row["height"], ticker_key(row["ticker"]).hex()),
+        lambda row: after_ticker(request, row),
     )
 
 
@@ -95,11 +93,11 @@ async def holders(
     request: Request, reader: FromReader, ticker: Ticker, page: OfPage, cursor: Cursor = None
 ) -> Response:
     """Return a ticker's holders, the largest first."""
-    answer = await reader.holders(ticker, page, amount_and_name(cursor))
+    answer = await reader.holders(ticker, page, holder_seen(cursor))
     if not answer.exists:
         call_of(request).at = answer.at
         raise HTTPException(404, NO_TICKER)
-    return rows(request, answer, page, shapes.balance, lambda row: after_balance(request, row, "address"))
+    return rows(request, answer, page, shapes.balance, lambda row: after_holder(request, row))
 
 
 @router.get("/brc20/{ticker:any}/tx/{txid}/history", response_model=list[models.Op], responses=MISSING)

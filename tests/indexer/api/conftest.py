@@ -1,4 +1,4 @@
-"""A chain in a database of its own, and what was logged beside the requests."""
+"""Chains in databases of their own, and what was logged beside the requests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from tests.support.postgres import Cluster
 
 
-@pytest.fixture
-def chain(database_url: str) -> Iterator[Chain]:
-    with chained(database_url) as made:
+@pytest.fixture(scope="module")
+def chain(cluster: Cluster, migrated_template: str) -> Iterator[Chain]:
+    """A chain that a module's tests move on; none of them counts on where it stands."""
+    with chained(cluster.new_database(migrated_template)) as made:
         yield made
 
 

@@ -164,31 +164,33 @@ async def test_who_is_at_the_tip_already_is_told_nothing_until_there_is_somethin
     await stream.leave()
 
 
-async def test_reorgs_that_happened_meanwhile_are_told_as_one_way(app: App, chain: Chain) -> None:
-    follower = Follower()
-    stream = Stream(app)
-    await follower.catch_up(stream, chain)
-    chain.extend(3)
-    await follower.catch_up(stream, chain)
-    await stream.leave()
-    before = chain.source.blocks[:]
-    chain.fork(2, 3, name="one")
-    chain.fork(4, 6, name="two")
-    chain.fork(1, 2, name="three")
-    again = Stream(app, follower.last)
-    events = await again.take(1)
-    assert (events[0].name, events[0].data["depth"]) == ("reorg", 3)
-    follower.take(events[0])
-    await follower.catch_up(again, chain)
-    follower.assert_knows(chain.source.blocks)
-    await again.leave()
-    # A branch that comes back is no other than it was.
-    chain.source.blocks[:] = before
-    chain.follow()
-    back = Stream(app, follower.last)
-    await follower.catch_up(back, chain)
-    follower.assert_knows(before)
-    await back.leave()
+async def test_reorgs_that_happened_meanwhile_are_told_as_one_way(database_url: str) -> None:
+    with chained(database_url, blocks=6) as chain:
+        async with running(chain.url) as app:
+            follower = Follower()
+            stream = Stream(app)
+            await follower.catch_up(stream, chain)
+            chain.extend(3)
+            await follower.catch_up(stream, chain)
+            await stream.leave()
+            before = chain.source.blocks[:]
+            chain.fork(2, 3, name="one")
+            chain.fork(4, 6, name="two")
+            chain.fork(1, 2, name="three")
+            again = Stream(app, follower.last)
+            events = await again.take(1)
+            assert (events[0].name, events[0].data["depth"]) == ("reorg", 3)
+            follower.take(events[0])
+            await follower.catch_up(again, chain)
+            follower.assert_knows(chain.source.blocks)
+            await again.leave()
+            # A branch that comes back is no other than it was.
+            chain.source.blocks[:] = before
+            chain.follow()
+            back = Stream(app, follower.last)
+            await follower.catch_up(back, chain)
+            follower.assert_knows(before)
+            await back.leave()
 
 
 async def test_a_reorg_of_the_very_first_block_is_told_too(cluster: Cluster, migrated_template: str) -> None:

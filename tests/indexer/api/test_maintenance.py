@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from indexer.api import maintenance
 from indexer.api.classes import MAINTAINED, RouteClass
 from indexer.api.maintenance import NOT_ON, Maintenance
 from indexer.store.connection import connect
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 LIST = "/v1/indexer/brc20/list"
 BY_CLASS = {"read": LIST, "bulk": f"{LIST}/all", "stream": "/v1/indexer/events", "auth": "/v1/auth/me"}
 ALWAYS = ("/health", "/health/ready", "/v1/indexer/brc20/health", "/metrics", "/health/detailed", "/", "/openapi.json")
+
+
+@pytest.fixture(autouse=True)
+def _off(chain: Chain) -> Iterator[None]:
+    """Leave the switch as it was found."""
+    yield
+    with connect(chain.url) as connection:
+        maintenance.write(connection, NOT_ON)
 
 
 @pytest.fixture

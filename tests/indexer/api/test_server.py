@@ -217,7 +217,7 @@ def test_a_process_that_is_told_to_stop_while_it_starts_does_stop(chain: Chain, 
         check=False,
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=8,
         env=os.environ | given,
     )
     assert "Traceback" not in done.stderr, done.stderr
@@ -225,7 +225,10 @@ def test_a_process_that_is_told_to_stop_while_it_starts_does_stop(chain: Chain, 
 
 
 async def test_an_outage_of_the_database_keeps_no_process_from_ending(chain: Chain, tmp_path: Path) -> None:
-    async with served(chain.url, tmp_path, API_DRAIN_SECONDS="0.2") as api, Connection(api.port) as waiting:
+    async with (
+        served(chain.url, tmp_path, API_DRAIN_SECONDS="0.2", QUERY_TIMEOUT="1") as api,
+        Connection(api.port) as waiting,
+    ):
         with psycopg.connect(chain.url) as blocker:
             blocker.execute("LOCK TABLE index.deploys IN ACCESS EXCLUSIVE MODE")
             waiting.send(LIST)

@@ -191,7 +191,7 @@ async def test_with_the_primary_down_the_replica_answers_all(
         wait_for_copy(chain, standby)
         primary.kill()
         try:
-            stop = time.monotonic() + 4
+            stop = time.monotonic() + 3
             number, statuses, caches = 0, set(), set()
             while time.monotonic() < stop:
                 number += 1

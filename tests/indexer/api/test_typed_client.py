@@ -48,7 +48,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("client")
     (folder / "options.yml").write_text("post_hooks: []\n")
     document, output, options = ROOT / "docs/openapi.json", folder / PACKAGE, folder / "options.yml"
-    command = [generator, "generate", "--meta", "none", "--fail-on-warning", "--path", document]
+    command: list[str | Path] = [generator, "generate", "--meta", "none", "--fail-on-warning", "--path", document]
     said = subprocess.run(
         [*command, "--output-path", output, "--config", options],
         check=False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from indexer.store.connection import connect
-from indexer.store.reader import LAST_OP_ID, Filter, Page, Reader
+from indexer.store.reader import LAST_OP_ID, Filter, Page, Reader, Seen
 from tests.support.indexing import open_writer
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SMALL = {"chain"}  # one row: reading the table is the quickest way
 
 # Every question that a client can ask of the reader, in the forms that might be planned differently.
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ"
-PAGE = Page(0, 50)
+PAGE, SEEN = Page(0, 50), Seen(None, b"\x07" * 32)
 OPS, BEFORE = (None, "mint"), (LAST_OP_ID, 9 << 20)
 FILTERS = [
     Filter(op, invalid, before)
@@ -36,12 +36,10 @@ FILTERS = [
 QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "status": [{}],
     "state": [{"height": 700}],
-    "tickers": [{"page": PAGE, "after": after} for after in (None, (900, b"\x07" * 32))],
+    "tickers": [{"page": PAGE, "after": after} for after in (None, (900, SEEN))],
     "ticker": [{"ticker": "T7"}],
     "holders": [{"ticker": "T7", "page": PAGE, "after": after} for after in (None, ("9.00000000", "a9"))],
-    "address_balances": [
-        {"address": "a7", "page": PAGE, "after": after} for after in (None, ("9.00000000", b"\x07" * 32))
-    ],
+    "address_balances": [{"address": "a7", "page": PAGE, "after": after} for after in (None, ("9.00000000", SEEN))],
     "balance": [{"ticker": "T7", "address": "a7"}],
     "ticker_history": [{"ticker": "T7", "only": only, "page": PAGE} for only in FILTERS],
     "ticker_transaction": [{"ticker": "T7", "txid": b"\x07" * 32}],
