@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from tests.support.postgres import Cluster
 
-MANY = 30_000  # rows: twenty megabytes, more than the kernel's buffers between two sockets hold
+pytestmark = pytest.mark.xdist_group("bulk")  # one worker has the rows
+
+MANY = 20_000  # rows: thirteen megabytes, more than the kernel's buffers between two sockets hold
 SOON = 5.0
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+import msgspec
 import pytest
 
 from indexer.store.reader import Page
@@ -17,7 +18,7 @@ from tests.support.api import App, Chain, running, serving, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from indexer.api.cache import LocalCache
+    from indexer.api.cache import Entry, LocalCache
     from indexer.store.reader import Answer, Reader
 
 LIST = "/v1/indexer/brc20/list"
@@ -151,6 +152,42 @@ async def test_a_hundred_clients_who_ask_at_once_make_one_reading(calm: App) -> 
     assert len({answer.body for answer in answers}) == 1
     assert {answer.status for answer in answers} == {200}
     assert len({answer.header("x-request-id") for answer in answers}) == 100
+
+
+async def test_beyond_what_can_be_computed_at_once_questions_are_turned_away_while_that_is_cheap(
+    calm: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.api.kept.MOST_FLIGHTS", 10)
+    kept = await calm.ask(f"{LIST}?kept")
+    calm.api.service.local.put(f"{LIST}?old".encode(), msgspec.structs.replace(entry_of(calm, f"{LIST}?kept"), ttl=0.0))
+    opened = asyncio.Event()
+    read = calm.api.service.reader.tickers
+
+    async def held(*given: Any) -> Answer:  # noqa: ANN401 - as they come
+        await opened.wait()
+        return await read(*given)
+
+    monkeypatch.setattr(calm.api.service.reader, "tickers", held)
+    asking = [asyncio.create_task(calm.ask(f"{LIST}?{number}")) for number in range(10)]
+    await until(lambda: calm.metric("http_requests_in_flight") == 10)
+    begun = time.monotonic()
+    refused = await calm.ask(f"{LIST}?one-more")
+    assert (refused.status, refused.header("retry-after")) == (503, "5")
+    stale = await calm.ask(f"{LIST}?old")
+    assert (stale.status, stale.cache, stale.body) == (200, "stale", kept.body)
+    assert (await calm.ask(f"{LIST}?kept")).cache == "hit"
+    assert time.monotonic() - begun < AT_ONCE
+    same = asyncio.create_task(calm.ask(f"{LIST}?3"))
+    await asyncio.sleep(0)
+    opened.set()
+    assert {answer.status for answer in await asyncio.gather(same, *asking)} == {200}
+    assert (await calm.ask(f"{LIST}?one-more")).status == 200
+
+
+def entry_of(app: App, target: str) -> Entry:
+    entry = app.api.service.local.get(target.encode())
+    assert entry is not None
+    return entry
 
 
 async def test_a_client_that_is_cut_off_takes_the_answer_from_nobody(calm: App) -> None:

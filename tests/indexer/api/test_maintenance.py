@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+pytestmark = pytest.mark.xdist_group("maintenance")  # one switch at a time
+
 LIST = "/v1/indexer/brc20/list"
 BY_CLASS = {"read": LIST, "bulk": f"{LIST}/all", "stream": "/v1/indexer/events", "auth": "/v1/auth/me"}
 ALWAYS = ("/health", "/health/ready", "/v1/indexer/brc20/health", "/metrics", "/health/detailed", "/", "/openapi.json")

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 LIST, NEVER_ASKED = "/v1/indexer/brc20/list", "/v1/indexer/brc20/NOSUCH/info"
 BACK = 5.0  # seconds after which all is as before
 
-pytestmark = pytest.mark.usefixtures("said")
+# One worker has the server.
+pytestmark = [pytest.mark.usefixtures("said"), pytest.mark.xdist_group("outages")]
 
 
 @pytest.fixture(scope="module")

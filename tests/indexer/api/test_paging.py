@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.support.postgres import Cluster
 
+pytestmark = pytest.mark.xdist_group("paging")  # one worker has the chain
+
 API = "/v1/indexer"
 NOBODY = address_of(b"\x00\x14" + bytes(20), Network.REGTEST)
 
@@ -107,8 +109,8 @@ async def by_cursor(app: App, target: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("limit", [1, 3])
-async def test_pages_tile_a_list_by_number_and_by_cursor(rich: Chain, name: str, limit: int) -> None:
+async def test_pages_tile_a_list_by_number_and_by_cursor(rich: Chain, name: str) -> None:
+    limit = 2
     path = lists_of(rich.url)[name]
     async with running(rich.url) as app:
         everything = (await app.ask(page(path, limit=1000))).json()
@@ -273,7 +275,7 @@ async def test_what_is_no_cursor_at_all_is_refused(rich: Chain, text: str) -> No
         assert (await app.ask(f"{API}/brc20/list?cursor={quote(text)}")).status == 422
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 200), sign=st.characters(codec="ascii"), names=st.sampled_from(NAMES))
 async def test_a_damaged_cursor_is_refused_or_leads_somewhere_and_is_never_an_error_of_ours(
     rich: Chain, place: int, sign: str, names: str

@@ -170,7 +170,7 @@ async def test_what_is_in_flight_at_the_end_is_finished(chain: Chain, tmp_path: 
         assert api.unwell() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.proof)])
 async def test_a_second_signal_ends_the_drain_at_once(chain: Chain, tmp_path: Path, number: signal.Signals) -> None:
     async with served(chain.url, tmp_path, API_DRAIN_SECONDS="60") as api, Connection(api.port) as listening:
         listening.send("/v1/indexer/events")
@@ -209,7 +209,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("place", ["server.create_app", "server._Draining.run", "uvicorn.Config.load"])
+@pytest.mark.parametrize("place", ["server._Draining.run", "uvicorn.Config.load"])
 def test_a_process_that_is_told_to_stop_while_it_starts_does_stop(chain: Chain, place: str) -> None:
     given = {"DATABASE_URL": chain.url, "BITCOIN_NETWORK": "regtest", "API_PORT": "0", "API_DRAIN_SECONDS": "0.1"}
     done = subprocess.run(

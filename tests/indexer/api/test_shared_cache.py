@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
 
+pytestmark = pytest.mark.xdist_group("shared")  # one worker has the server
+
 LIST = "/v1/indexer/brc20/list"
 
 
