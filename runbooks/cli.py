@@ -54,7 +54,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, name: str) -> Any:  # noqa: ANN401 - the base class fixes the signature
         """Return a stand-in for a sub-command: its name and line for the overview."""
         mount = MOUNTS.get(name)
-        return super().get_command(ctx, name) if mount is None else _stand_in(name, mount)
+        return super().get_command(ctx, name) if mount is None else typer.main.get_command(_stand_in(name, mount))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - the base class fixes the signature
         """Return the sub-command that is called: only now is it imported."""
