@@ -179,20 +179,20 @@ class Limiter:
 
         Those who wait for one client's lease share one question. A Redis that does not answer costs its time-out once.
         """
-        while (verdict := self.take_now(identity, name)) is None:
+        redis = self._redis
+        while (verdict := self.take_now(identity, name)) is None and redis is not None:
             await self._lease((self._keys if identity.startswith(_KEYS) else self._addresses)[name], identity)
         return verdict
 
     async def _lease(self, found: _Class, identity: str) -> None:
         asking = found.asking.get(identity)
         if asking is None:
-            asking = asyncio.get_running_loop().create_task(self._ask(found, identity))
+            asking = asyncio.get_running_loop().create_task(self._ask(redis, found, identity))
             found.asking[identity] = asking
             asking.add_done_callback(lambda _: found.asking.pop(identity, None))
         await asyncio.shield(asking)  # whoever asked first may hang up: the others still wait for it
 
-    async def _ask(self, found: _Class, identity: str) -> None:
-        assert self._redis is not None  # noqa: S101 - otherwise `take_now` has answered
+    async def _ask(self, redis: RemoteRedis, found: _Class, identity: str) -> None:
         ends = found.ends(identity, self._clock())
         slot = found.slots.get(identity)
         left = slot.shared if slot is not None and slot.ends == ends else found.limit
@@ -200,7 +200,7 @@ class Limiter:
         key = found.item.key_for(found.name, identity, ends)
         try:
             # A window longer than it lives: hosts whose clocks differ by less than that still share it.
-            count = await self._redis.guard(lambda: self._storage.incr(key, 2 * found.window, size))
+            count = await redis.guard(lambda: self._storage.incr(key, 2 * found.window, size))
         except (RemoteUnavailableError, StorageError):
             found.grant_alone(identity, ends)
         else:

@@ -152,9 +152,10 @@ PATH = """
     ) b ON true ORDER BY b.height"""
 
 # How many there are of what a page shows; asked in the snapshot that the rows are read in.
+_ALL_BALANCES = "SELECT FROM index.balances"
 _COUNT = "SELECT count(*) AS found FROM ({}) o"
 COUNT_TICKERS = "SELECT count(*) AS found FROM index.deploys"
-COUNT_HOLDERS = _COUNT.format("SELECT FROM index.balances WHERE " + _OF_TICKER)
+COUNT_HOLDERS = _COUNT.format(f"{_ALL_BALANCES} WHERE {_OF_TICKER}")
 COUNT_TICKER_HISTORY = _COUNT.format(_OF_TICKER_OPS + _FILTERS)
 COUNT_ADDRESS_HISTORY = _COUNT.format(_OF_ADDRESS_ALL)
 COUNT_ADDRESS_TICKER_HISTORY = _COUNT.format(_OF_ADDRESS_ONE)
