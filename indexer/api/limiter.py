@@ -179,12 +179,16 @@ class Limiter:
 
         Those who wait for one client's lease share one question. A Redis that does not answer costs its time-out once.
         """
-        redis = self._redis
-        while (verdict := self.take_now(identity, name)) is None and redis is not None:
-            await self._lease((self._keys if identity.startswith(_KEYS) else self._addresses)[name], identity)
-        return verdict
+        while True:
+            verdict, redis = self.take_now(identity, name), self._redis
+            if verdict is not None:
+                return verdict
+            if redis is None:
+                return UNLIMITED  # cannot be: without Redis there is always an answer
+            found = (self._keys if identity.startswith(_KEYS) else self._addresses)[name]
+            await self._lease(redis, found, identity)
 
-    async def _lease(self, found: _Class, identity: str) -> None:
+    async def _lease(self, redis: RemoteRedis, found: _Class, identity: str) -> None:
         asking = found.asking.get(identity)
         if asking is None:
             asking = asyncio.get_running_loop().create_task(self._ask(redis, found, identity))

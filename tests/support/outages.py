@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -79,6 +80,8 @@ class Standby(Durable):
         """Let it fall behind: what it receives is not applied."""
         with connect(self.url()) as connection:
             connection.execute("SELECT pg_wal_replay_pause()")
+            while connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
+                time.sleep(0.01)
             try:
                 yield
             finally:

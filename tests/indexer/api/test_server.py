@@ -182,6 +182,7 @@ async def test_a_second_signal_ends_the_drain_at_once(chain: Chain, tmp_path: Pa
         assert api.unwell() == []
 
 
+@pytest.mark.proof
 async def test_without_a_drain_it_ends_at_once(chain: Chain, tmp_path: Path) -> None:
     async with served(chain.url, tmp_path, API_DRAIN_SECONDS="0") as api, Connection(api.port) as listening:
         listening.send("/v1/indexer/events")
@@ -224,6 +225,7 @@ def test_a_process_that_is_told_to_stop_while_it_starts_does_stop(chain: Chain, 
     assert done.returncode in {0, -signal.SIGTERM}
 
 
+@pytest.mark.proof
 async def test_an_outage_of_the_database_keeps_no_process_from_ending(chain: Chain, tmp_path: Path) -> None:
     async with (
         served(chain.url, tmp_path, API_DRAIN_SECONDS="0.2", QUERY_TIMEOUT="1") as api,
