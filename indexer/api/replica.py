@@ -48,7 +48,8 @@ class ReplicaWatcher:
             return f"it is {behind} blocks behind"
         if pools.primary_is_away:
             # Nothing is written meanwhile: if it has all that the primary was seen to have, it is the present.
-            self.watcher.confirm(row)
+            if behind <= 0:
+                self.watcher.confirm(row)
             return ""
         if tip is None:
             return "the primary was not asked yet"

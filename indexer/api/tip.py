@@ -60,6 +60,7 @@ class Watcher:
     _confirmed: float = -CONFIRMED_FOR
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _problem: str = ""
+    _is_lost: bool = False
 
     @property
     def is_confirmed(self) -> bool:
@@ -109,7 +110,13 @@ class Watcher:
         while True:
             try:
                 await self._follow()
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - without its watcher a process would tell old news for ever
+                if not isinstance(error, psycopg.Error | OSError | TimeoutError):
+                    logger.error("watcher failed", exc_info=error)
+                # The connection alone may be lost: the database is away when a new one is not to be had either.
+                if not self._is_lost:
+                    self._is_lost = True
+                    continue
                 said = " ".join(str(error).split()) or type(error).__name__
                 if not self._problem:
                     logger.warning("database lost", reason=said)
@@ -118,15 +125,8 @@ class Watcher:
             await asyncio.sleep(min(self.settings.API_POLL_INTERVAL, 1.0))
 
     async def _follow(self) -> None:
-        connection = await psycopg.AsyncConnection.connect(
-            self.settings.DATABASE_URL.get_secret_value(),
-            autocommit=True,
-            row_factory=dict_row,
-            connect_timeout=CONNECT_TIMEOUT,
-            **LIVELINESS,
-            application_name="simplicity-api-watcher",
-            options=read_only_options(PULSE_TIMEOUT),
-        )
+        async with asyncio.timeout(PULSE_TIMEOUT):
+            connection = await self._connect()
         try:
             await bounded(_listen(connection), PULSE_TIMEOUT)
             # Anew with each connection: after a failover or a restore the count of changes may stand lower.
@@ -138,6 +138,17 @@ class Watcher:
                     pass
         finally:
             await connection.close()
+
+    async def _connect(self) -> Connection:
+        return await psycopg.AsyncConnection.connect(
+            self.settings.DATABASE_URL.get_secret_value(),
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=CONNECT_TIMEOUT,
+            **LIVELINESS,
+            application_name="simplicity-api-watcher",
+            options=read_only_options(PULSE_TIMEOUT),
+        )
 
     async def _pulse(self, connection: Connection) -> None:
         seen = self.tip
@@ -151,6 +162,7 @@ class Watcher:
             logger.info("database is back")
             self._problem = ""
             self.pools.primary_is_away = False
+        self._is_lost = False
         self.maintenance = Maintenance.of(row)
         self.confirm(row)
 
@@ -165,6 +177,7 @@ class Watcher:
         if not row["tip_hash"]:
             return  # nothing is indexed yet
         before = self.tip
+        self.pools.replica_floor = row["tip_height"] - self.settings.REPLICA_MAX_LAG
         self.tip = Tip(row["tip_height"], row["tip_hash"], row["state_hash"], row["time"], row["node_height"])
         if before is None or before.block_hash != self.tip.block_hash:
             if before is not None and not row["stands"]:

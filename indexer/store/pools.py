@@ -80,13 +80,15 @@ _OF_PRIMARY = frozenset({Kind.PAGE, Kind.BULK})
 class Pools:
     """Connections by what they are for.
 
-    Whoever watches the databases sets `replica_is_fit` (its lag is within bounds) and `primary_is_away`.
+    Whoever watches the databases sets `replica_is_fit` (its lag is within bounds), `replica_floor` (the lowest tip at
+    which it still is) and `primary_is_away`.
     """
 
     def __init__(self, pools: dict[Kind, Pool], seconds: dict[Kind, int]) -> None:
         self._pools = pools
         self._seconds = seconds  # that a statement may take
         self.replica_is_fit = False
+        self.replica_floor = 0
         self.primary_is_away = False
         self.observe_wait: Callable[[str, float], None] = lambda *_: None  # told a pool's name and seconds
 

@@ -234,12 +234,18 @@ class Reader:
         """Run a statement of `queries`; `key` is a column that is NULL only where no row was found."""
         if self.pools.replica_is_fit:
             try:
-                return await self._ask_one(Kind.REPLICA, name, query, parameters, key)
+                answer = await self._ask_one(Kind.REPLICA, name, query, parameters, key)
+                if self._is_late_enough(answer.at):
+                    return answer
             except StoreUnavailableError:
                 self.pools.replica_is_fit = False  # until whoever watches it says otherwise
                 if self.pools.primary_is_away:
                     raise
         return await self._ask_one(Kind.PAGE, name, query, parameters, key)
+
+    def _is_late_enough(self, at: Snapshot) -> bool:
+        # Since the replica was looked at the primary may have gone on, and a client may know.
+        return at.height >= self.pools.replica_floor or self.pools.primary_is_away
 
     async def _ask_one(self, kind: Kind, name: str, query: LiteralString, parameters: Row, key: str) -> Answer:
         with self.span(name, kind.value):
@@ -268,7 +274,18 @@ class Reader:
     async def _whole(
         self, name: str, count: LiteralString, query: LiteralString, parameters: Row
     ) -> AsyncIterator[Whole]:
-        kind = Kind.BULK_REPLICA if self.pools.replica_is_fit else Kind.BULK
+        if self.pools.replica_is_fit:
+            async with self._whole_of(Kind.BULK_REPLICA, name, count, query, parameters) as whole:
+                if self._is_late_enough(whole.at):
+                    yield whole
+                    return
+        async with self._whole_of(Kind.BULK, name, count, query, parameters) as whole:
+            yield whole
+
+    @asynccontextmanager
+    async def _whole_of(
+        self, kind: Kind, name: str, count: LiteralString, query: LiteralString, parameters: Row
+    ) -> AsyncIterator[Whole]:
         async with self.pools.connection(kind) as connection, self._snapshot(kind, connection):
             counted = await self._rows(kind, connection, f"{name}_count", count, parameters)
             async with connection.cursor(name="whole") as cursor:

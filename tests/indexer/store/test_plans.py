@@ -103,6 +103,7 @@ class Recorder:
     """Stands in for the pools and their connections: keeps what it is asked to run."""
 
     replica_is_fit = primary_is_away = closed = False
+    replica_floor = 0
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Any]] = []
