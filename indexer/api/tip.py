@@ -110,9 +110,10 @@ class Watcher:
         while True:
             try:
                 await self._follow()
-            except Exception as error:  # noqa: BLE001 - without its watcher a process would tell old news for ever
+            except Exception as error:
+                # Whatever it is: without its watcher a process would tell old news for ever.
                 if not isinstance(error, psycopg.Error | OSError | TimeoutError):
-                    logger.error("watcher failed", exc_info=error)
+                    logger.exception("watcher failed")
                 # The connection alone may be lost: the database is away when a new one is not to be had either.
                 if not self._is_lost:
                     self._is_lost = True
