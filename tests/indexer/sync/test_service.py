@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import structlog
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -108,6 +109,8 @@ def test_a_process_that_dies_is_said_unless_a_stop_of_the_whole_group_was_asked_
     database_url: str, monkeypatch: pytest.MonkeyPatch, *, asked_for: bool
 ) -> None:
     stop, ahead = Event(), Watched()
+    # One of its own: what another test has configured stays with a logger that was used then.
+    monkeypatch.setattr("indexer.sync.service.logger", structlog.stdlib.get_logger())
     monkeypatch.setattr("indexer.sync.service.block_source", lambda *_: MemoryNode(BLOCKS))
     monkeypatch.setattr("indexer.sync.service.InProcesses", lambda *_: ahead)
     monkeypatch.setattr(follower, "FAR_BEHIND", 1)

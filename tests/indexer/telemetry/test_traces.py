@@ -294,8 +294,9 @@ def run_requests(tracing: Traces, number: int) -> float:
 
 @pytest.mark.parametrize("fault", ["gone", "hung", "refusing"])
 def test_a_collector_that_fails_costs_requests_nothing_and_says_so_once(
-    fault: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    fault: str, collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)  # as LOG_LEVEL is by default, whatever another test has set
     said: list[dict[str, Any]] = []
     monkeypatch.setattr("indexer.telemetry.otlp.logger.warning", lambda _message, **members: said.append(members))
     monkeypatch.setattr("indexer.telemetry.otlp.LAST", 0.3)

@@ -147,10 +147,12 @@ def test_stale_files_of_a_crashed_machine_do_not_block_up(at_rest: Throwaway) ->
 def test_one_command_at_a_time_and_an_interrupted_up_is_finished_by_the_next(at_rest: Throwaway) -> None:
     first = at_rest.begin("up")
     at_rest.wait((at_rest.layout.run / "supervisord.pid").exists, within=20)
+    first.send_signal(signal.SIGSTOP)  # or it might be done before the other has begun
     second = at_rest.run("down")
     assert second.returncode == 1
     assert f"`simplicity up` (pid {first.pid}) is at work" in second.stderr
     first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGCONT)
     _, errors = first.communicate(timeout=30)
     assert first.returncode == 130
     assert "interrupted; what runs goes on" in errors
