@@ -19,7 +19,7 @@ BUILD = "requirements/build.in"
 LOCKS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("uv.txt", ("requirements/uv.in",), None),
     ("indexer.txt", ("pyproject.toml", BUILD, "--extra", "indexer"), None),
-    ("local.txt", ("pyproject.toml", BUILD, "--extra", "indexer", "--extra", "local"), "indexer.txt"),
+    ("local.txt", ("pyproject.toml", BUILD, "--extra", "indexer", "--extra", "ops", "--extra", "local"), "indexer.txt"),
     ("client.txt", ("requirements/client.in",), None),
     ("dev.txt", ("pyproject.toml", BUILD, "--all-extras", "--group", "dev"), "local.txt"),
 )

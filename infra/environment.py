@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 VERSION: Literal[1] = 1
 # What this release's indexer works with; a test holds the first equal to the newest migration.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 PROTOCOL_VERSION = "1"
 
 
