@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 from psycopg.rows import dict_row
 
+from audit import trail
+from audit.entry import entry
 from indexer.api.classes import MAINTAINED, RouteClass
 from indexer.store.connection import StoreError
+from indexer.store.transactions import sensitive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,9 +78,11 @@ def read(connection: Connection) -> Maintenance:
 
 
 def write(connection: Connection, wanted: Maintenance) -> bool:
-    """Set the switch and tell every API process; False where it stood so already."""
-    with connection.transaction():
-        if read(connection) == wanted:
+    """Set the switch, tell every API process and the audit trail; False, and nothing, where it stood so already."""
+
+    def change() -> bool:
+        found = read(connection)
+        if found == wanted:
             return False
         connection.execute(
             "UPDATE ops.maintenance SET is_on = %s, message = %s, route_classes = %s, serve_cached = %s,"
@@ -85,7 +90,12 @@ def write(connection: Connection, wanted: Maintenance) -> bool:
             (wanted.is_on, wanted.message, sorted(wanted.route_classes), wanted.serve_cached, wanted.retry_after),
         )
         connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
-    return True
+        before, after = ({"maintenance": [each.as_dict()]} for each in (found, wanted))
+        said = entry("api.maintenance", "maintenance switch", arguments=wanted.as_dict(), before=before, after=after)
+        trail.append(connection, said)
+        return True
+
+    return sensitive(connection, change)
 
 
 def classes_of(names: Iterable[str]) -> frozenset[RouteClass]:

@@ -137,12 +137,15 @@ def ring_create(*, as_json: AsJson = False, env_file: EnvFile = None) -> None:
 
     Example: AUTH_KEY_RING=/etc/simplicity/ring.json simplicity auth ring create
     """
-    from indexer.auth import display, ring, ring_file  # noqa: PLC0415 - cryptography is not needed for --help
+    from indexer.auth import display, ring, ring_audit, ring_file  # noqa: PLC0415 - cryptography is not needed for --help
 
     with _errors():
-        path = _ring_path(_load(env_file))
+        settings = _load(env_file)
+        path = _ring_path(settings)
         made = ring.create(time.time())
         ring_file.create(path, made)
+        line = ring_audit.recorded(path, _url(settings), "create", {}, (None, made))
+    _warn(line)
     _print(*display.ring(made, f"{path}: made; keep it secret"), as_json=as_json)
 
 
@@ -172,7 +175,7 @@ def ring_rotate(
 
     Examples: simplicity auth ring rotate --delay 600; simplicity auth ring rotate --at-once
     """
-    from indexer.auth import display, ring, ring_file  # noqa: PLC0415 - cryptography is not needed for --help
+    from indexer.auth import display, ring, ring_audit  # noqa: PLC0415 - cryptography is not needed for --help
 
     def altered(old: Ring) -> Ring:
         now = time.time()
@@ -183,7 +186,9 @@ def ring_rotate(
     with _errors():
         settings = _load(env_file)
         path = _ring_path(settings)
-        new = ring_file.change(path, altered)
+        told = {"delay": delay, "at_once": at_once}
+        new, line = ring_audit.changed(path, _url(settings), "rotate", told, altered)
+    _warn(line)
     within = "now" if at_once else f"within {max(0, delay - ring.LEEWAY)} seconds"
     _print(*display.ring(new, f"{path}: rotated; every API host needs this file {within}"), as_json=as_json)
 
@@ -212,11 +217,13 @@ def ring_prune(*, as_json: AsJson = False, env_file: EnvFile = None) -> None:
 
     Example: simplicity auth ring prune
     """
-    from indexer.auth import display, ring, ring_file  # noqa: PLC0415 - cryptography is not needed for --help
+    from indexer.auth import display, ring, ring_audit  # noqa: PLC0415 - cryptography is not needed for --help
 
     with _errors():
-        path = _ring_path(_load(env_file))
-        new = ring_file.change(path, lambda old: ring.pruned(old, time.time()))
+        settings = _load(env_file)
+        path = _ring_path(settings)
+        new, line = ring_audit.changed(path, _url(settings), "prune", {}, lambda old: ring.pruned(old, time.time()))
+    _warn(line)
     _print(*display.ring(new, f"{path}:"), as_json=as_json)
 
 
@@ -275,6 +282,11 @@ def _ring_path(settings: Settings) -> Path:
     if settings.AUTH_KEY_RING is None:
         raise ConfigurationError("AUTH_KEY_RING is not set: say where the key ring is, like /etc/simplicity/ring.json")
     return settings.AUTH_KEY_RING
+
+
+def _warn(line: str) -> None:
+    if line:
+        typer.echo(f"simplicity: {line}", err=True)
 
 
 def _name(name: str) -> str:

@@ -1,22 +1,32 @@
-"""API keys in the database: made, listed, revoked and rotated by the command; read by the API's watcher."""
+"""API keys in the database: made, listed, revoked and rotated by the command; read by the API's watcher.
+
+Every change and its entry in the audit trail are one transaction.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.rows import class_row
 
+from audit import trail
+from audit.entry import entry
 from indexer.auth.keys import KeyRecord, new_key
 from indexer.store.connection import StoreError, connect, translated
+from indexer.store.transactions import sensitive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from audit.entry import Json
     from indexer.auth.keys import Digester
     from indexer.auth.principal import Role
     from indexer.store.connection import Connection
+
+_Result = TypeVar("_Result")
 
 STATEMENT_TIMEOUT = 10  # seconds: another change of the keys, which waits for nobody, takes milliseconds
 
@@ -72,9 +82,15 @@ def create(
     """Make a key that ends `lifetime` seconds from now (None: never). Return the key, which is kept nowhere."""
     key_id, key = new_key()
     values = {"key_id": key_id, "name": name, "role": role, "digest": digester.digest(key), "lifetime": lifetime}
-    with _changing(connection):
+
+    def change() -> KeyRecord:
         connection.execute(_CREATE, values)
-        return key, find(connection, key_id)
+        record = find(connection, key_id)
+        told = {"name": name, "role": role, "lifetime": lifetime}
+        _record(connection, "auth.keys.create", key_id, told, ((), (record,)))
+        return record
+
+    return key, _changed(connection, change)
 
 
 def listed(connection: Connection) -> Sequence[KeyRecord]:
@@ -94,9 +110,17 @@ def find(connection: Connection, key_id: str) -> KeyRecord:
 
 def revoke(connection: Connection, key_id: str) -> KeyRecord:
     """End a key for good, now; one that is revoked already stays as it is. Raises KeyUnusableError where none is."""
-    with _changing(connection):
+
+    def change() -> KeyRecord:
+        old = find(connection, key_id)
+        if old.revoked_at is not None:
+            return old
         connection.execute(_REVOKE, {"key_id": key_id})
-        return find(connection, key_id)
+        new = find(connection, key_id)
+        _record(connection, "auth.keys.revoke", key_id, {}, ((old,), (new,)))
+        return new
+
+    return _changed(connection, change)
 
 
 def rotate(
@@ -107,22 +131,59 @@ def rotate(
     Return the new key, its record and the old one's. Raises KeyUnusableError where the old one has ended.
     """
     new_id, key = new_key()
-    with _changing(connection):
-        old = find(connection, key_id)
-        succeeded = connection.execute(
-            _SUCCEED, {"new_id": new_id, "digest": digester.digest(key), "key_id": key_id}
-        ).rowcount
+    digest = digester.digest(key)
+
+    def change() -> tuple[KeyRecord, KeyRecord]:
+        was = find(connection, key_id)
+        succeeded = connection.execute(_SUCCEED, {"new_id": new_id, "digest": digest, "key_id": key_id}).rowcount
         if not succeeded:
-            ended = "expired" if old.revoked_at is None else "revoked"
+            ended = "expired" if was.revoked_at is None else "revoked"
             raise KeyUnusableError(f"key {key_id} is {ended}: make a new one with keys create")
         connection.execute(_LET_EXPIRE, {"key_id": key_id, "overlap": overlap})
-        return key, find(connection, new_id), find(connection, key_id)
+        new, old = find(connection, new_id), find(connection, key_id)
+        _record(connection, "auth.keys.rotate", key_id, {"overlap": overlap}, ((was,), (new, old)))
+        return new, old
+
+    return key, *_changed(connection, change)
 
 
-@contextmanager
-def _changing(connection: Connection) -> Iterator[None]:
+def _changed(connection: Connection, change: Callable[[], _Result]) -> _Result:
     """Give out `changed` in the order of commits: a watcher that saw N would never learn of a smaller one after it."""
-    with connection.transaction():
+
+    def alone() -> _Result:
         connection.execute("LOCK TABLE ops.api_keys IN SHARE ROW EXCLUSIVE MODE")
-        yield
+        result = change()
         connection.execute("SELECT pg_notify('simplicity_auth', '')")
+        return result
+
+    return sensitive(connection, alone)
+
+
+def _record(
+    connection: Connection,
+    action: str,
+    key_id: str,
+    arguments: Mapping[str, Json],
+    states: tuple[Sequence[KeyRecord], Sequence[KeyRecord]],
+) -> None:
+    """Append an entry; `states` are the rows before and after."""
+    before, after = map(_rows, states)
+    trail.append(connection, entry(action, f"key {key_id}", arguments=arguments, before=before, after=after))
+
+
+def _rows(records: Sequence[KeyRecord]) -> Json:
+    """Return what the trail holds of keys; of a digest only its own hash, which tells it from others."""
+    return {
+        "api_keys": [
+            {
+                "key_id": record.key_id,
+                "name": record.name,
+                "role": record.role,
+                "created_at": record.created_at,
+                "expires_at": record.expires_at,
+                "revoked_at": record.revoked_at,
+                "digest_sha256": sha256(record.digest).hexdigest(),
+            }
+            for record in records
+        ]
+    }

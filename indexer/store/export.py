@@ -12,6 +12,7 @@ from indexer.protocol.amount import format_amount
 from indexer.store.chain import read_tip
 from indexer.store.connection import connect, translated
 from indexer.store.rows import OPERATION_COLUMNS, height_of
+from indexer.store.transactions import LONG, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,7 @@ _FETCH = 5_000
 
 def export(database_url: str, target: IO[bytes]) -> None:
     """Write a header, then deploys, balances (non-zero) and operations, each sorted by key, to `target`."""
-    with translated(), connect(database_url) as connection, connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    with translated(), connect(database_url) as connection, transaction(connection, LONG):
         for record in _records(connection):
             line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
             target.write(line.encode() + b"\n")

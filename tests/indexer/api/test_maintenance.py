@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from audit import trail
 from indexer.api import maintenance
 from indexer.api.classes import MAINTAINED, RouteClass
 from indexer.api.maintenance import NOT_ON, Maintenance
@@ -272,3 +273,24 @@ def test_a_user_who_may_not_switch_is_told_who_may(
 def test_a_class_of_a_later_release_is_left_out() -> None:
     row = {"is_on": True, "message": "", "route_classes": ["read", "mempool"], "serve_cached": False, "retry_after": 1}
     assert Maintenance.of(row).route_classes == {"read"}
+
+
+def test_every_switching_is_in_the_audit_trail_and_what_switches_nothing_is_not(switch: Switch, chain: Chain) -> None:
+    with connect(chain.url) as connection:
+        last = trail.head(connection)
+        switch("on", "--only", "bulk", "--message", "back soon")
+        switch("on", "--only", "bulk", "--message", "back soon")
+        switch("show")
+        switch("off")
+        on, off = (link.facts for link in trail.links(connection, last.seq if last else 0))
+    wanted = {"on": True, "message": "back soon", "route_classes": ["bulk"], "serve_cached": False, "retry_after": 60}
+    assert (on["action"], on["target"], on["result"]) == ("api.maintenance", "maintenance switch", "done")
+    assert on["before"] == off["after"] == {"maintenance": [NOT_ON.as_dict()]}
+    assert on["after"] == off["before"] == {"maintenance": [wanted]}
+    assert on["arguments"] == wanted
+
+
+def test_a_database_of_an_earlier_release_has_no_switch(empty_database_url: str) -> None:
+    done = CliRunner().invoke(command, ["api", "maintenance", "show"], env={"DATABASE_URL": empty_database_url})
+    assert done.exit_code == 2
+    assert "no maintenance switch yet; run this release's: simplicity sync" in done.stderr

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from audit import trail
 from indexer.auth import cli, ring_file
 from indexer.auth.authenticator import Authenticator
 from indexer.auth.ring import LEEWAY
@@ -231,3 +232,54 @@ def test_inspect_says_why_a_key_is_refused(run: Run, database_url: str) -> None:
     with connect(database_url) as connection:
         connection.execute("DELETE FROM ops.api_keys")
     assert said(run("inspect", "-", "--json", stdin=key["key"]), 1)["reason"] == "unknown"
+
+
+def told(environment: dict[str, str]) -> list[dict[str, Any]]:
+    with connect(environment["DATABASE_URL"]) as connection:
+        return [link.facts for link in trail.links(connection)]
+
+
+def test_every_change_of_the_ring_is_in_the_audit_trail_without_its_private_keys(
+    run: Run, environment: dict[str, str], ring_path: Path
+) -> None:
+    first = said(run("ring", "create", "--json"))
+    second = said(run("ring", "rotate", "--delay", "60", "--json"))
+    said(run("ring", "prune", "--json"))  # nothing to do: nothing to tell
+    third = said(run("ring", "rotate", "--at-once", "--json"))
+
+    created, rotated, replaced = told(environment)
+    assert [each["action"] for each in (created, rotated, replaced)] == [
+        "auth.ring.create",
+        "auth.ring.rotate",
+        "auth.ring.rotate",
+    ]
+    assert created["before"] == {"ring": []}
+    assert rotated["before"] == created["after"]
+    for entry, shown in ((created, first), (rotated, second), (replaced, third)):
+        assert [key["kid"] for key in entry["after"]["ring"]] == [key["kid"] for key in shown]
+        assert entry["after"]["ring"][0].keys() == {"kid", "signs_from", "verifies_until"}
+    assert replaced["arguments"] == {"delay": 60, "at_once": True}
+    for key in json.loads(ring_path.read_text())["keys"]:
+        assert key["private_key"] not in json.dumps(told(environment))
+
+
+def test_a_change_of_the_ring_while_the_database_is_away_is_told_later(
+    run: Run, environment: dict[str, str], ring_path: Path
+) -> None:
+    away = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    done = run("ring", "create", "--json", DATABASE_URL=away)
+    spool = ring_path.with_name("ring.json.audit-spool")
+    assert said(done)
+    assert f"the audit trail cannot be reached: the change waits in {spool} for the next one" in done.stderr
+    assert stat.S_IMODE(spool.stat().st_mode) == 0o600
+
+    assert run("ring", "rotate").stderr == ""
+    assert [each["action"] for each in told(environment)] == ["auth.ring.create", "auth.ring.rotate"]
+
+
+def test_a_change_of_the_ring_that_can_be_told_nowhere_is_said(run: Run, ring_path: Path) -> None:
+    ring_path.with_name("ring.json.audit-spool").mkdir()
+    done = run("ring", "create")
+
+    assert done.exit_code == 2
+    assert f"{ring_path}: is changed, but" in done.stderr

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from audit import trail
+from audit.chain import examine
 from indexer.auth import store
 from indexer.auth.authenticator import Authenticator
 from indexer.auth.keys import Digester
@@ -181,3 +185,71 @@ def test_a_database_that_is_away_or_has_no_such_table_is_said_in_a_line(empty_da
         store.opened(f"postgresql://nobody@127.0.0.1:{free_port()}/none"),
     ):
         pass
+
+
+def entries(connection: Connection) -> list[dict[str, Any]]:
+    links = list(trail.links(connection))
+    assert examine(links) == []
+    return [link.facts for link in links]
+
+
+def row(record: KeyRecord) -> dict[str, Any]:
+    names = ("key_id", "name", "role", "created_at", "expires_at", "revoked_at")
+    return {name: getattr(record, name) for name in names} | {"digest_sha256": sha256(record.digest).hexdigest()}
+
+
+def test_every_change_of_a_key_is_in_the_audit_trail_as_rows_before_and_after(connection: Connection) -> None:
+    key, made = make(connection, 100)
+    new_key, new, old = store.rotate(connection, DIGESTER, made.key_id, overlap=60)
+    revoked = store.revoke(connection, new.key_id)
+
+    created, rotated, ended = entries(connection)
+    assert (created["action"], created["target"]) == ("auth.keys.create", f"key {made.key_id}")
+    assert (created["before"], created["after"]) == ({"api_keys": []}, {"api_keys": [row(made)]})
+    assert created["arguments"] == {"name": "wallet", "role": "operator", "lifetime": 100}
+    assert (rotated["action"], rotated["target"]) == ("auth.keys.rotate", f"key {made.key_id}")
+    assert rotated["before"] == {"api_keys": [row(made)]}
+    assert rotated["after"] == {"api_keys": [row(new), row(old)]}
+    assert (ended["action"], ended["target"]) == ("auth.keys.revoke", f"key {new.key_id}")
+    assert (ended["before"], ended["after"]) == ({"api_keys": [row(new)]}, {"api_keys": [row(revoked)]})
+    said = json.dumps(entries(connection))
+    for secret in (key[16:], new_key[16:], PEPPER, made.digest.hex()):
+        assert secret not in said
+
+
+def test_what_changes_nothing_or_fails_is_not_in_the_trail(connection: Connection) -> None:
+    _, made = make(connection)
+    store.revoke(connection, made.key_id)
+    store.revoke(connection, made.key_id)
+    with pytest.raises(store.KeyUnusableError):
+        store.rotate(connection, DIGESTER, made.key_id, overlap=60)
+    with pytest.raises(store.KeyUnusableError):
+        store.revoke(connection, "0" * 12)
+
+    assert [each["action"] for each in entries(connection)] == ["auth.keys.create", "auth.keys.revoke"]
+
+
+def test_a_key_whose_entry_cannot_be_written_is_not_made(connection: Connection, database_url: str) -> None:
+    with psycopg.connect(database_url) as owner:
+        owner.execute("ALTER TABLE ops.audit ADD CHECK (seq > 1)")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        make(connection)
+
+    assert store.listed(connection) == []
+
+
+def test_many_changes_at_once_are_all_made_and_all_told(database_url: str, connection: Connection) -> None:
+    def work() -> None:
+        with store.opened(database_url) as mine:
+            for _ in range(5):
+                store.revoke(mine, make(mine)[1].key_id)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    told = [each["action"] for each in entries(connection)]
+    assert (told.count("auth.keys.create"), told.count("auth.keys.revoke")) == (20, 20)
+    assert all(record.revoked_at for record in store.listed(connection))

@@ -39,7 +39,7 @@ def version_of(database_url: str) -> str | None:
         return schema.version(connection)
 
 
-@pytest.mark.parametrize("earlier", ["0001"])
+@pytest.mark.parametrize("earlier", ["0001", "0002"])
 def test_an_earlier_releases_index_is_migrated_with_its_rows_and_followed_on_through_a_reorg(
     cluster: Cluster, migrated_template: str, empty_database_url: str, earlier: str
 ) -> None:

@@ -1,0 +1,1 @@
+"""`simplicity audit`: the trail for people."""
