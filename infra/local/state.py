@@ -17,6 +17,8 @@ from infra.local.processes import envelope_processes
 from infra.local.supervisor import State, Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.local.layout import Layout
 
 
@@ -81,7 +83,15 @@ def picture(layout: Layout) -> Picture:
     if envelope is None or not states:
         left = len(envelope_processes(layout.data))
         return Picture(Overall.WRONG if left else Overall.DOWN, leftovers=left)
-    rows = []
+    found = rows(envelope, states)
+    healthy = all(row.state == "running" for row in found)
+    overall = Overall.RUNNING if healthy else Overall.WRONG
+    return Picture(overall, found, tip(envelope), haproxy.base_url(envelope))
+
+
+def rows(envelope: Envelope, states: Mapping[str, State]) -> tuple[Row, ...]:
+    """Probe every wanted component, those that others need first; `states` is what supervisor says of them."""
+    found = []
     for component in components():
         if not component.wanted(envelope.options):
             continue
@@ -90,10 +100,8 @@ def picture(layout: Layout) -> Picture:
         word = (
             "running" if probe.ready else "not ready" if state.state in {"RUNNING", "STARTING"} else state.state.lower()
         )
-        rows.append(Row(component.name, word, state.pid, component.url(envelope), probe.detail, component.hint))
-    healthy = all(row.state == "running" for row in rows)
-    overall = Overall.RUNNING if healthy else Overall.WRONG
-    return Picture(overall, tuple(rows), tip(envelope), haproxy.base_url(envelope))
+        found.append(Row(component.name, word, state.pid, component.url(envelope), probe.detail, component.hint))
+    return tuple(found)
 
 
 def tip(envelope: Envelope) -> Tip | None:

@@ -1,0 +1,132 @@
+"""Which drivers an environment has."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from runbooks.drivers.operations import OperationStore
+from runbooks.drivers.protocols import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from infra.environment import Environment
+    from runbooks.drivers.protocols import (
+        BackupEngine,
+        Failover,
+        Scaler,
+        SecretStore,
+        ServiceControl,
+        TrafficSwitch,
+    )
+
+# Why a place lacks a driver, and where its job can be done: each ends the line that a person gets to see.
+LOCAL = {
+    "TrafficSwitch": "one HAProxy spreads requests over two fixed API processes; traffic is switched in the cloud",
+    "Scaler": "the number of API processes is fixed, at two; machines are added in the fleet and in the cloud",
+    "Failover": "there is one database and no replica; databases fail over in the fleet and in the cloud",
+}
+PROTOCOLS = ("ServiceControl", "SecretStore", "TrafficSwitch", "Scaler", "Failover", "BackupEngine")
+BACKUPS = "runbooks.backup.engine"
+ELSEWHERE = "this release drives the local envelope only; do it by the place's own tools"
+
+
+class Lacking:
+    """Stands where a place has no driver: every call raises the same Refusal, and it has no capabilities."""
+
+    def __init__(self, place: str, driver: str, why: str) -> None:
+        self._line = f"the place {place} has no {driver}: {why}"
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do: nothing."""
+        return frozenset()
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        if name.startswith("_"):
+            raise AttributeError(name)  # what Python itself asks of any object
+
+        def refuse(*_: object, **__: object) -> NoReturn:
+            raise Refusal(self._line)
+
+        return refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drivers:
+    """All drivers of one environment; where it lacks one there is a Lacking in its place.
+
+    `backups` makes the backup engine when it is first wanted: what it imports is of no use to the others.
+    """
+
+    service_control: ServiceControl
+    secret_store: SecretStore
+    traffic_switch: TrafficSwitch
+    scaler: Scaler
+    failover: Failover
+    backups: Callable[[], BackupEngine]
+
+    @property
+    def backup_engine(self) -> BackupEngine:
+        """Who makes backups here."""
+        return self.backups()
+
+    @classmethod
+    def for_environment(cls, environment: Environment, directory: Path) -> Drivers:
+        """Return an environment's drivers, which keep their operations in `directory`.
+
+        Raises Refusal when the document is not of the envelope that SIMPLICITY_HOME names.
+        """
+        if environment.place == "local":
+            return _local(environment, OperationStore(directory))
+        lacking = {name: _lacking(environment.place, name, ELSEWHERE) for name in PROTOCOLS}
+        return cls(
+            service_control=lacking["ServiceControl"],
+            secret_store=lacking["SecretStore"],
+            traffic_switch=lacking["TrafficSwitch"],
+            scaler=lacking["Scaler"],
+            failover=lacking["Failover"],
+            backups=lambda: cast("BackupEngine", lacking["BackupEngine"]),
+        )
+
+
+def _local(environment: Environment, store: OperationStore) -> Drivers:
+    # The supervisor's client and the process table are of no use elsewhere, nor there.
+    from infra.local.layout import layout  # noqa: PLC0415
+    from runbooks.drivers.local_secrets import LocalSecretStore  # noqa: PLC0415
+    from runbooks.drivers.local_services import LocalServiceControl  # noqa: PLC0415
+
+    here = layout()
+    driver = environment.drivers.get("service_control")
+    socket = driver.settings.get("socket") if driver else None
+    # A document of one envelope, and the home of another: nobody would know which one is stopped.
+    if socket != str(here.socket):
+        raise Refusal(
+            f"this document is of the envelope with the socket {socket}, SIMPLICITY_HOME names {here.home};"
+            " set SIMPLICITY_HOME to the home of the document's envelope"
+        )
+    return Drivers(
+        service_control=LocalServiceControl(here, store),
+        secret_store=LocalSecretStore(environment, here, store),
+        traffic_switch=_lacking("local", "TrafficSwitch", LOCAL["TrafficSwitch"]),
+        scaler=_lacking("local", "Scaler", LOCAL["Scaler"]),
+        failover=_lacking("local", "Failover", LOCAL["Failover"]),
+        backups=lambda: _backup_engine(environment, store),
+    )
+
+
+def _backup_engine(environment: Environment, store: OperationStore) -> BackupEngine:
+    """Import the local backup engine: `local_backup_engine(environment, store)` of the module BACKUPS."""
+    try:
+        make = importlib.import_module(BACKUPS).local_backup_engine
+    except ModuleNotFoundError as error:
+        why = f"it needs the package {error.name!r}; install the extra: pip install 'simplicity[local]'"
+        return cast("BackupEngine", _lacking("local", "BackupEngine", why))
+    return cast("BackupEngine", make(environment, store))
+
+
+def _lacking(place: str, driver: str, why: str) -> Any:  # noqa: ANN401 - it stands for whichever driver is not there
+    return Lacking(place, driver, why)
