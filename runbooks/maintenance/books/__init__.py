@@ -1,0 +1,1 @@
+"""Runbooks for the daily running of an environment: one file each, with its `RUNBOOK`."""
