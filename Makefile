@@ -43,7 +43,7 @@ reset: $(VENV)/.local ## Stop the envelope and delete its data
 	@$(BIN)/simplicity reset $(ARGS)
 
 # --- checks ---------------------------------------------------------------------------------------------------------
-.PHONY: test coverage prove lint format format-check types imports security-scan generated
+.PHONY: test coverage prove prove-backups lint format format-check types imports security-scan generated
 test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' $(ARGS)
 
@@ -53,6 +53,9 @@ coverage: ## The same tests, measured: at least 95 % of what they are about
 
 prove: $(VENV)/.dev $(VENV)/.client ## The full proofs: long outages, many kills, many random chains
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m proof --timeout 1200 $(ARGS)
+
+prove-backups: $(VENV)/.dev ## Kill runbooks, forge the trail, damage, lose and restore databases (ARGS=--quick: minutes)
+	$(BIN)/python -m tests.prove.backups $(ARGS)
 
 lint: $(VENV)/.dev ## Lint the code, the shell and the SQL
 	$(BIN)/ruff check $(CODE) .ci
@@ -81,6 +84,7 @@ security-scan: $(VENV)/.dev ## Scan the code (bandit) and audit the dependencies
 generated: $(VENV)/.dev ## Check that generated files are what their sources generate
 	$(BIN)/python .ci/lock_requirements.py --check
 	$(BIN)/python .ci/check_openapi.py --check
+	$(BIN)/python .ci/check_runbooks.py --check
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade for newer versions)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from indexer.bitcoin.source import BlockSource
+    from indexer.sync.ahead import Ahead
 
 CONSISTENT, DIFFERS, CANNOT = 0, 1, 2
 
@@ -40,7 +41,8 @@ def verify(*, from_chain: FromChain = False, as_json: AsJson = False, env_file: 
     """Recompute every block's operations, hashes and digest by the rules and compare them with all tables.
 
     Reads one snapshot, so a sync may go on meanwhile. Names the first block that differs and the first wrong rows of
-    each table. A million balances take about 400 MB of memory.
+    each table. A million balances take about 400 MB of memory. Many of the node's blocks are decoded in SYNC_WORKERS
+    processes.
 
     Exit code 0: consistent; 1: something differs; 2: it cannot be told.
 
@@ -51,9 +53,9 @@ def verify(*, from_chain: FromChain = False, as_json: AsJson = False, env_file: 
     from indexer.state.display import report_lines  # noqa: PLC0415 - as above
     from indexer.store.chain import Identity  # noqa: PLC0415 - as above
 
-    with _told(), _node(settings := _load(env_file)) as node:
+    with _told(), _node(settings := _load(env_file)) as node, _ahead(settings) as ahead:
         url, identity = settings.DATABASE_URL.get_secret_value(), Identity.from_settings(settings)
-        report = verifying.verify(url, identity, shown, node if from_chain else None)
+        report = verifying.verify(url, identity, shown, node if from_chain else None, ahead)
     _print(report.as_dict(), report_lines(report), as_json=as_json)
     raise typer.Exit(CONSISTENT if report.is_consistent else DIFFERS)
 
@@ -192,6 +194,24 @@ def _node(settings: Settings) -> Iterator[BlockSource]:
 
 
 @contextmanager
+def _ahead(settings: Settings) -> Iterator[Ahead | None]:
+    """Provide processes that prepare blocks; they are started when the first block is wanted."""
+    from functools import partial  # noqa: PLC0415 - not needed for --help
+
+    from indexer.sync.ahead import InProcesses  # noqa: PLC0415 - as above
+    from indexer.sync.service import preparer  # noqa: PLC0415 - as above
+
+    if not settings.SYNC_WORKERS:
+        yield None
+        return
+    ahead = InProcesses(partial(preparer, settings), settings.SYNC_WORKERS)
+    try:
+        yield ahead
+    finally:
+        ahead.close()
+
+
+@contextmanager
 def _told() -> Iterator[None]:
     """Show what keeps a tool from answering as a line; its exit code is not the one that means a difference."""
     from psycopg import DataError  # noqa: PLC0415 - not needed for --help
@@ -200,9 +220,10 @@ def _told() -> Iterator[None]:
     from indexer.state.compare import IncomparableError  # noqa: PLC0415 - as above
     from indexer.state.sides import OtherSideError  # noqa: PLC0415 - as above
     from indexer.store.connection import StoreError  # noqa: PLC0415 - as above
+    from indexer.sync.ahead import WorkersLostError  # noqa: PLC0415 - as above
     from indexer.sync.follower import WrongNetworkError  # noqa: PLC0415 - as above
 
-    expected = (NodeError, WrongNetworkError, OtherSideError, IncomparableError)
+    expected = (NodeError, WrongNetworkError, OtherSideError, IncomparableError, WorkersLostError)
     with clear_errors(*expected, unavailable=CANNOT):
         try:
             yield

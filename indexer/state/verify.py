@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from indexer.progress import Progress
     from indexer.store.chain import Identity
     from indexer.store.connection import Connection
+    from indexer.sync.ahead import Ahead
+
+
+# Blocks for which it is worth a second to start processes that prepare them.
+MANY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +84,21 @@ def rules_of(identity: Identity) -> Rules:
     return Rules(Network(identity.network), identity.marketplace_height)
 
 
-def verify(database_url: str, identity: Identity, progress: Progress, source: BlockSource | None = None) -> Report:
+def verify(
+    database_url: str,
+    identity: Identity,
+    progress: Progress,
+    source: BlockSource | None = None,
+    ahead: Ahead | None = None,
+) -> Report:
     """Compare everything with what the rules make of the operations, or of the node's own blocks with a `source`.
 
+    `ahead` prepares these in processes of their own, where there are many.
     All is read of one snapshot, so a sync may go on meanwhile. Raises StoreError where there is no index or it was
     begun with other settings, StoreUnavailableError, NodeError and WrongNetworkError.
     """
     with snapshot(database_url) as connection:
-        return examine(connection, identity, progress, source)
+        return examine(connection, identity, progress, source, ahead)
 
 
 @contextmanager
@@ -108,7 +120,11 @@ def require_schema(connection: Connection) -> None:
 
 
 def examine(
-    connection: Connection, identity: Identity, progress: Progress, source: BlockSource | None = None
+    connection: Connection,
+    identity: Identity,
+    progress: Progress,
+    source: BlockSource | None = None,
+    ahead: Ahead | None = None,
 ) -> Report:
     """Do what `verify` does in the transaction that the connection is in."""
     tolerate_damage(connection)
@@ -119,7 +135,7 @@ def examine(
         raise StoreError("database holds no index yet; run: simplicity sync")
     findings, rules, start = Findings(), rules_of(identity), identity.start_height
     last = start - 1 if highest is None else highest
-    node = None if source is None else NodeBlocks(source, rules, start, last)
+    node = None if source is None else NodeBlocks(source, rules, start, last, ahead if last - start > MANY else None)
     examination = Examination(start, chain, rules, node, findings)
     with progress("comparing blocks", last - start + 1) as advance:
         for record in recorded(connection):

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 logger = log.get(__name__)
 
 
-def _preparer(settings: Settings) -> Preparer:
+def preparer(settings: Settings) -> Preparer:
+    """Return what fetches and decodes blocks, in a process of its own."""
     log.configure(settings.LOG_LEVEL)  # called in a process of its own
     source, second = _ways(settings, RpcClient.from_settings(settings))
     return Preparer(source, _rules(settings), second)
@@ -163,7 +164,7 @@ class Service:
         try:
             logger.info("writing", height=writer.tip.height, node=shown(self.settings.BITCOIN_RPC_URL))
             workers = self.settings.SYNC_WORKERS
-            ahead = InProcesses(partial(_preparer, self.settings), workers) if workers else None
+            ahead = InProcesses(partial(preparer, self.settings), workers) if workers else None
             source, second = _ways(self.settings, rpc)
             follower = Follower(source, writer, _rules(self.settings), ahead, second)
             with closing(follower):

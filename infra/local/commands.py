@@ -43,17 +43,30 @@ Traffic = Annotated[
 ]
 Rate = Annotated[float | None, typer.Option(min=0.01, max=50, help="Blocks a second that traffic mines.")]
 Seed = Annotated[str | None, typer.Option(help="Seed of the traffic: the same one makes the same operations.")]
+Backups = Annotated[
+    str | None,
+    typer.Option(help="Where backups lie: file:///directory or s3://bucket/prefix (by AWS_… of this shell)."),
+]
+Anchor = Annotated[str | None, typer.Option(help="The audit trail's second place, of the same form.")]
 
 
-def up(
-    *, traffic: Traffic = None, rate: Rate = None, seed: Seed = None, wait: Wait = None, as_json: Json = False
+def up(  # noqa: PLR0913 - one parameter an option
+    *,
+    traffic: Traffic = None,
+    rate: Rate = None,
+    seed: Seed = None,
+    backups: Backups = None,
+    anchor: Anchor = None,
+    wait: Wait = None,
+    as_json: Json = False,
 ) -> None:
     """Bring the whole envelope up on this machine; a second time changes nothing.
 
     Data lies in .simplicity/local of the checkout, or where SIMPLICITY_HOME says. Options that are not given stay as
     they were the last time; `simplicity reset` forgets them. Ports that are taken are replaced by free ones.
 
-    Examples: `simplicity up` · `simplicity up --rate 2 --seed 7` · `simplicity up --no-traffic --json`
+    Examples: `simplicity up` · `simplicity up --rate 2 --seed 7` · `simplicity up --no-traffic --json` ·
+    `simplicity up --backups s3://backups/dev`
 
     Exit code 0: everything answers; 1: something does not, and the rest goes on running.
     """
@@ -64,7 +77,8 @@ def up(
         warm = place.ports.exists()
         place.create()
         with display.Progress(console, quiet=as_json) as progress:
-            outcome = bring_up(place, progress, patience=wait, traffic=traffic, rate=rate, seed=seed)
+            wishes = {"traffic": traffic, "rate": rate, "seed": seed, "backups": backups, "anchor": anchor}
+            outcome = bring_up(place, progress, patience=wait, **wishes)
             document_of(outcome.envelope).save(place.environment)
             write_private(place.env_file, env_file_of(outcome.envelope))
             seconds = time.monotonic() - began
@@ -238,7 +252,9 @@ def reset(
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop the envelope and delete its data: chain, database, metrics, logs, options. Unpacked tools stay.
+    """Stop the envelope and delete its data: chain, database, metrics, logs, options.
+
+    Unpacked tools stay, and so do backups, their keys and the audit trail's copy.
 
     Without a terminal and without --yes it only says what it would do.
 

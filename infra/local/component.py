@@ -28,6 +28,8 @@ class Options:
     traffic: bool = True
     rate: float = 0.5
     seed: str = "simplicity"
+    backups: str = ""
+    anchor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import environment as document
-from infra.local.components import api, bitcoin_node, haproxy, postgresql, prometheus, sync, valkey
+from infra.local.components import api, backup, bitcoin_node, haproxy, postgresql, prometheus, sync, valkey
 from infra.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def document_of(envelope: Envelope) -> document.Environment:
         "database_reader_password": envelope.layout.secrets / "api_password",
         "node_rpc_cookie": bitcoin_node.cookie_file(envelope),
         "cache_password": envelope.layout.secrets / valkey.PASSWORD,
+        "database_backup_password": envelope.layout.secrets / postgresql.BACKUP_PASSWORD,
         "auth_pepper": envelope.layout.secrets / api.PEPPER,
         "auth_key_ring": api.key_ring(envelope),
     }
@@ -50,7 +51,17 @@ def document_of(envelope: Envelope) -> document.Environment:
             kind="prometheus", url=prometheus.base_url(envelope), labels={"cluster": sync.CLUSTER}
         ),
         drivers={
-            "service_control": document.Driver(kind="supervisor", settings={"socket": str(envelope.layout.socket)})
+            "service_control": document.Driver(kind="supervisor", settings={"socket": str(envelope.layout.socket)}),
+            "backup": document.Driver(
+                kind="physical",
+                settings={
+                    "repository": postgresql.repository(envelope),
+                    "keys": str(envelope.layout.backup_keys),
+                    "role": postgresql.BACKUP,
+                    "env_file": str(envelope.layout.env_file),
+                },
+            ),
+            "audit": document.Driver(kind="anchor", settings={"url": backup.anchor(envelope)}),
         },
     )
 

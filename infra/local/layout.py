@@ -49,6 +49,21 @@ class Layout:
         return self.data / "log"
 
     @property
+    def backups(self) -> Path:
+        """The repository of backups; outside of `data`: they outlive what `reset` deletes."""
+        return self.home / "backups"
+
+    @property
+    def backup_keys(self) -> Path:
+        """The keys without which no backup can be read, so not below `data` either; 0700."""
+        return self.home / "backup-keys"
+
+    @property
+    def anchor(self) -> Path:
+        """The audit trail's copy in a second place; this machine's disk stands in for it here."""
+        return self.home / "anchor"
+
+    @property
     def secrets(self) -> Path:
         """One file a secret, 0600."""
         return self.data / "secrets"

@@ -45,6 +45,8 @@ SHAPES = {
     for shape in (
         Shape("default", transactions=200, operations=50),
         Shape("tip", transactions=4_000, operations=500),
+        # Nearly nothing but operations: a large index from few blocks, for what restores it.
+        Shape("dense", transactions=520, operations=500),
         Shape(
             "mainnet",
             transactions=3_000,

@@ -34,8 +34,8 @@ class Throwaway:
     def layout(self) -> Layout:
         return Layout(home=self.home, tools=self.home / "tools")
 
-    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self._command(arguments), check=False, **self._how(settings), timeout=120)
+    def run(self, *arguments: str, timeout: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._command(arguments), check=False, **self._how(settings), timeout=timeout)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(self._command(arguments), **self._how({}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from infra.local.component import Component, Probe
 from infra.local.layout import EnvelopeError
 from infra.local.ports import LOOPBACK, Port
-from infra.local.processes import child_environment
+from infra.local.processes import child_environment, simplicity_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,10 @@ SUPERUSER = "postgres"
 DATABASE = "simplicity"
 WRITER = "simplicity_sync"
 READER = "simplicity_api"
+BACKUP = "simplicity_backup"
+BACKUP_PASSWORD = "backup_password"  # noqa: S105 - the name of a secret
+# No committed block is older than this in the repository of backups, as long as anything is written at all.
+ARCHIVE_SECONDS = 60
 # PostgreSQL refuses to run as root. In a user namespace it sees itself as this ordinary user, while its files
 # stay root's: no system user has to be made, and a data directory below a 0700 home works.
 INNER_USER = 65534
@@ -33,14 +38,18 @@ ROLES_SQL = r"""
 SET log_min_error_statement TO panic;
 \getenv writer_password WRITER_PASSWORD
 \getenv reader_password READER_PASSWORD
-SELECT format('CREATE ROLE %I LOGIN', name) FROM (VALUES (:'writer'), (:'reader')) AS wanted (name)
+\getenv backup_password BACKUP_PASSWORD
+SELECT format('CREATE ROLE %I LOGIN', name) FROM (VALUES (:'writer'), (:'reader'), (:'backup')) AS wanted (name)
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 ALTER ROLE :"writer" PASSWORD :'writer_password';
 ALTER ROLE :"reader" PASSWORD :'reader_password';
+ALTER ROLE :"backup" REPLICATION PASSWORD :'backup_password';
+GRANT pg_read_all_data TO :"backup";
+GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"backup";
 SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'writer')
   WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
-GRANT CONNECT ON DATABASE :"database" TO :"reader";
+GRANT CONNECT ON DATABASE :"database" TO :"reader", :"backup";
 """
 
 
@@ -73,7 +82,7 @@ def unprivileged() -> tuple[str, ...]:
 
 def url(envelope: Envelope, role: str) -> str:
     """Return the connection URL of a role, with its password: for environments of processes, never for display."""
-    secret = {WRITER: "sync_password", READER: "api_password"}[role]
+    secret = {WRITER: "sync_password", READER: "api_password", BACKUP: BACKUP_PASSWORD}[role]
     return f"postgresql://{role}:{envelope.secrets[secret]}@{LOOPBACK}:{envelope.ports[PORT]}/{DATABASE}"
 
 
@@ -114,9 +123,31 @@ def _command(envelope: Envelope) -> tuple[str, ...]:
         "log_line_prefix": "%m [%p] ",
         "timezone": "UTC",
         "log_timezone": "UTC",
+        "archive_mode": "on",
+        "archive_command": _archive_command(envelope),
+        "archive_timeout": f"{ARCHIVE_SECONDS}s",
+        "summarize_wal": "on",  # incremental backups are made of it
     }
     flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return (*unprivileged(), binary("postgres"), "-D", str(envelope.directory("postgresql")), *flags)
+
+
+def _archive_command(envelope: Envelope) -> str:
+    """Return the command line to which the server appends the path of a file; it keeps none before the first backup."""
+    words = simplicity_command("backup", "archive-wal", f"--repository={repository(envelope)}")
+    return shlex.join([*words, f"--keys={envelope.layout.backup_keys}"]).replace("%", "%%") + " %p"
+
+
+def repository(envelope: Envelope) -> str:
+    """Return the URL of the place where backups lie."""
+    return envelope.options.backups or envelope.layout.backups.as_uri()
+
+
+def object_store_environment(envelope: Envelope) -> dict[str, str]:
+    """Return what a process needs to reach an object store: the caller's own AWS settings, where one is used."""
+    if not any(url.startswith("s3:") for url in (envelope.options.backups, envelope.options.anchor)):
+        return {}
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
 def _probe(envelope: Envelope) -> Probe:
@@ -128,11 +159,12 @@ def _probe(envelope: Envelope) -> Probe:
 def _settle(envelope: Envelope) -> None:
     """Make the roles and the database; each start repeats it, so that an interrupted first start is mended."""
     target = ["-h", LOOPBACK, "-p", str(envelope.ports[PORT]), "-U", SUPERUSER, "-d", "postgres"]
-    names = {"ON_ERROR_STOP": "1", "writer": WRITER, "reader": READER, "database": DATABASE}
+    names = {"ON_ERROR_STOP": "1", "writer": WRITER, "reader": READER, "backup": BACKUP, "database": DATABASE}
     passwords = {
         "PGPASSWORD": envelope.secrets["superuser_password"],
         "WRITER_PASSWORD": envelope.secrets["sync_password"],
         "READER_PASSWORD": envelope.secrets["api_password"],
+        "BACKUP_PASSWORD": envelope.secrets[BACKUP_PASSWORD],
     }
     variables = [part for item in names.items() for part in ("-v", "=".join(item))]
     command = [binary("psql"), "-X", "-q", *variables, *target]
@@ -161,9 +193,10 @@ COMPONENTS = (
     Component(
         name="postgresql",
         ports=(Port(PORT, 15_432),),
-        secrets=("superuser_password", "sync_password", "api_password"),
+        secrets=("superuser_password", "sync_password", "api_password", BACKUP_PASSWORD),
         prepare=_prepare,
         command=_command,
+        environment=object_store_environment,
         probe=_probe,
         settle=_settle,
         url=lambda envelope: f"postgresql://{LOOPBACK}:{envelope.ports[PORT]}/{DATABASE}",

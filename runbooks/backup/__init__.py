@@ -1,0 +1,1 @@
+"""Backups of an environment, and the proof that each of them brings the index back."""

@@ -1,0 +1,41 @@
+"""The arguments that runbooks about restores share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbooks.engine.arguments import matching
+from runbooks.engine.model import Parameter
+
+if TYPE_CHECKING:
+    from runbooks.engine.model import Json
+
+
+def _target(text: str) -> Json:
+    from runbooks.backup.target import parse  # noqa: PLC0415 - a page is shown without the envelope's packages
+
+    parse(text)
+    return text
+
+
+TO = Parameter(
+    name="to",
+    help="How far: latest, a height, a block hash, or a time with its zone.",
+    parse=_target,
+    example="2026-11-30T05:12:00Z",
+    default="latest",
+)
+BACKUP = Parameter(
+    name="backup",
+    help="From which backup; best: the newest that leads there.",
+    parse=matching(r"best|[0-9]{8}T[0-9]{6}Z-[a-z]{4,12}-[0-9a-f]{4}", "best, or an id that `backup list` shows"),
+    example="20261130T051200Z-full-3f9a",
+    default="best",
+)
+CLUSTER = Parameter(
+    name="cluster",
+    help="Whose backups, where the live database is gone and there are several; empty: its own.",
+    parse=matching(r"[0-9]{0,20}", "the system identifier of a database cluster"),
+    example="7412345678901234567",
+    default="",
+)

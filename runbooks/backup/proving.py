@@ -1,0 +1,184 @@
+"""Proof by the domain: a restored database has the state that was recorded outside of it, and goes on from there.
+
+Sizes and checksums tell that bytes came back; this tells that the index did. The restored database itself is only read:
+what catches up with the chain is a copy of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from indexer.bitcoin.block import display
+from infra.local.processes import simplicity_command
+from runbooks.backup import source as asking
+from runbooks.backup.errors import BackupError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from runbooks.backup.checkpoints import Checkpoint
+    from runbooks.backup.manifest import Tip
+    from runbooks.backup.scratch import Scratch
+
+COPY = "simplicity_catching_up"
+# With a live node a reorg may come between catching up and comparing.
+ROUNDS = 3
+_SYNC_PATIENCE = 60  # seconds without the node after which it cannot be told
+_INHERITED = ("PATH", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
+
+
+@dataclass(frozen=True, slots=True)
+class Indexer:
+    """How the indexer's own tools are run on a restored database: the env file of its settings, the node's included."""
+
+    env_file: Path
+    database: str
+
+    def run(self, url: str, *words: str, deadline: float) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours on the database at a URL; `deadline` is monotonic. Raises BackupError."""
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        try:
+            return subprocess.run(
+                (*simplicity_command(*words), f"--env-file={self.env_file}"),
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=max(1.0, deadline - time.monotonic()),
+                env=inherited | {"LANG": "C.UTF-8", "DATABASE_URL": url, "LOG_LEVEL": "ERROR"},
+            )
+        except subprocess.TimeoutExpired:
+            what = " ".join(words[:2])
+            raise BackupError(f"`simplicity {what}` has not ended in time; give the proof more") from None
+
+
+def tip_of(server: Scratch, database: str) -> Tip | None:
+    """Return where the restored index stands, None where there is none."""
+    with psycopg.connect(server.url(database), autocommit=True) as connection:
+        return asking.content(connection).tip
+
+
+def compare_recorded(tip: Tip, recorded: Iterable[Checkpoint]) -> str:
+    """Compare the restored tip with what was recorded outside. Raises RefusedError where it differs."""
+    found = [each for each in recorded if each.block_hash == tip.block_hash]
+    if not found:
+        raise RefusedError(
+            f"block {tip.height} ({tip.block_hash}) was never recorded outside of the database: nothing to compare with"
+        )
+    last = found[-1]
+    wanted = (last.height, last.state_hash, last.state_digest)
+    if (tip.height, tip.state_hash, tip.state_digest) != wanted:
+        raise RefusedError(
+            f"block {tip.height} is restored with state hash {tip.state_hash} and digest {tip.state_digest},"
+            f" but {last.state_hash} and {last.state_digest} were recorded outside"
+        )
+    return f"block {tip.height} has state hash {tip.state_hash[:16]}... and the digest that were recorded outside"
+
+
+def run_all(
+    server: Scratch, indexer: Indexer, tip: Tip, *, deadline: float, tell: Callable[[str], None]
+) -> dict[str, str]:
+    """Recompute from the tables and, in a copy, catch up and replay from the node's blocks; return what was seen.
+
+    `deadline` is monotonic. Raises RefusedError where something does not hold, BackupError where it cannot be told.
+    """
+    _make_copy(server, indexer.database)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        doing = [
+            pool.submit(_recompute, server, indexer, tip, deadline),
+            pool.submit(_catch_up, server, indexer, tip, deadline),
+        ]
+        seen: dict[str, str] = {}
+        for done in as_completed(doing):
+            seen |= done.result()
+            for name, what in done.result().items():
+                tell(f"{name}: {what}")
+    _drop_copy(server)
+    return seen
+
+
+def _make_copy(server: Scratch, database: str) -> None:
+    _drop_copy(server)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        query = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        connection.execute(query.format(sql.Identifier(COPY), sql.Identifier(database)))
+
+
+def _drop_copy(server: Scratch) -> None:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(COPY)))
+
+
+def _recompute(server: Scratch, indexer: Indexer, tip: Tip, deadline: float) -> dict[str, str]:
+    report = _report("recomputed", indexer, server.url(indexer.database), deadline)
+    _require_consistent("recomputed", report)
+    found = (report["height"], report["state_hash"], report["state_digest"])
+    if found != (tip.height, tip.state_hash, tip.state_digest):
+        raise RefusedError(f"recomputed: block {report['height']} comes to state hash {report['state_hash']}")
+    return {"recomputed": f"{_counts(report)} of its own tables come to the same state hash and digest"}
+
+
+def _catch_up(server: Scratch, indexer: Indexer, tip: Tip, deadline: float) -> dict[str, str]:
+    """Let a copy follow the node to its tip, over reorgs since then, and compare all of it with the node's blocks."""
+    copy = server.url(COPY)
+    for left in reversed(range(ROUNDS)):
+        done = indexer.run(copy, "sync", "--until", "tip", f"--patience={_SYNC_PATIENCE}", deadline=deadline)
+        if done.returncode != 0:
+            raise BackupError(f"caught up: cannot be told: {_last(done.stderr)}")
+        report = _report("replayed", indexer, copy, deadline, "--from-chain")
+        if report["consistent"] or not left:
+            break
+    _require_consistent("replayed", report)
+    reached = f"from block {tip.height} to the node's tip, block {report['height']}"
+    return {
+        "caught up": f"{reached}, state hash {report['state_hash'][:16]}...",
+        "replayed": f"{_counts(report)} of the node's chain give the same rows; {_still_there(copy, tip)}",
+    }
+
+
+def _still_there(copy: str, tip: Tip) -> str:
+    """Say whether the restored tip is on the node's chain, and require its state then."""
+    with psycopg.connect(copy, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT hash, encode(state_hash, 'hex'), encode(state_digest, 'hex') FROM index.blocks WHERE height = %s",
+            (tip.height,),
+        ).fetchone()
+    if row is None or display(bytes(row[0])) != tip.block_hash:
+        return f"block {tip.height} was on a branch that the node has left since"
+    if row[1:] != (tip.state_hash, tip.state_digest):
+        raise RefusedError(f"replayed: block {tip.height} has state hash {row[1]}, restored was {tip.state_hash}")
+    return f"block {tip.height} with the restored hash and digest"
+
+
+def _report(name: str, indexer: Indexer, url: str, deadline: float, *options: str) -> dict[str, Any]:
+    done = indexer.run(url, "state", "verify", "--json", *options, deadline=deadline)
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise BackupError(f"{name}: cannot be told: {_last(done.stderr)}") from None
+    return report
+
+
+def _require_consistent(name: str, report: Mapping[str, Any]) -> None:
+    if not report["consistent"]:
+        counts = ", ".join(f"{count} of {table}" for table, count in report["counts"].items())
+        raise RefusedError(f"{name}: the restored index is wrong from block {report['first_block']} on ({counts})")
+
+
+def _counts(report: Mapping[str, Any]) -> str:
+    return f"{report['blocks']} blocks and {report['operations']} operations"
+
+
+def _last(said: str) -> str:
+    lines = said.strip().splitlines()
+    return lines[-1] if lines else "no word"

@@ -1,0 +1,83 @@
+"""Read a backup to the last byte: what it holds is what was signed, and the WAL after it has no gap."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from indexer.progress import quiet
+from runbooks.backup import wal
+from runbooks.backup.create import read_list
+from runbooks.backup.sealed import unseal
+
+if TYPE_CHECKING:
+    from indexer.progress import Progress
+    from runbooks.backup.keys import Opening
+    from runbooks.backup.manifest import Manifest
+    from runbooks.backup.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A backup that is whole: the backups it builds on included, sizes in bytes, and the last WAL file after it."""
+
+    backup: str
+    chain: list[str]
+    stored: int
+    content: int
+    wal_files: int
+    until: str
+
+    @property
+    def sentence(self) -> str:
+        """It in a line."""
+        parts = f" with {len(self.chain) - 1} that it builds on" if len(self.chain) > 1 else ""
+        read = f"{self.stored / 1e6:.1f} MB read"
+        return f"{self.backup}{parts} is whole: {read}, {self.wal_files} WAL files without a gap up to {self.until}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return asdict(self)
+
+
+def verify(repository: Repository, backup: str, opening: Opening, progress: Progress = quiet) -> Whole:
+    """Read everything that a restore of this backup would. Raises RefusedError for what is damaged or missing."""
+    chain = repository.chain(repository.manifest(backup, opening.trusted), opening.trusted)
+    archived = wal.names(repository)
+    found = wal.way(archived, chain[-1], wal.histories(repository, archived, opening))
+    wal.require_unbroken(found.lost, chain[-1])
+    total = sum(each.stored_size for each in chain)
+    content = done = 0
+    with progress("reading the backup", total) as advance:
+        for each in chain:
+            content += _read(repository, each, opening)
+            done += each.stored_size
+            advance(done)
+    with progress("reading WAL", len(found.there)) as advance:
+        for number, name in enumerate(found.there):
+            wal.check(repository, name, opening)
+            advance(number)
+    last = found.there[-1] if found.there else "its own end"
+    return Whole(backup, [each.id for each in chain], total, content, len(found.there), last)
+
+
+def _read(repository: Repository, backup: Manifest, opening: Opening) -> int:
+    """Read a backup's parts; return the size that they unpack to."""
+    read_list(repository, backup)
+    for part in (backup.base, backup.configuration):
+        name = f"{part.name} of {backup.id}"
+        with repository.reading(backup.id, part.name) as source:
+            unseal(source, None, part.sums, opening.identity, name=name)
+    return backup.base.content_size + backup.configuration.content_size
+
+
+def configuration_names(repository: Repository, backup: Manifest, opening: Opening) -> list[str]:
+    """Return the names of the files of configuration in a backup."""
+    part, plain = backup.configuration, io.BytesIO()
+    with repository.reading(backup.id, part.name) as source:
+        unseal(source, plain, part.sums, opening.identity, name=f"{part.name} of {backup.id}")
+    plain.seek(0)
+    with tarfile.open(fileobj=plain) as tar:
+        return tar.getnames()
