@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,8 +98,20 @@ def verify(
     All is read of one snapshot, so a sync may go on meanwhile. Raises StoreError where there is no index or it was
     begun with other settings, StoreUnavailableError, NodeError and WrongNetworkError.
     """
-    with snapshot(database_url) as connection:
+    with snapshot(database_url) as connection, _uncollected():
         return examine(connection, identity, progress, source, ahead)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave the state in peace: it only grows and has no cycles, and looking through it took a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

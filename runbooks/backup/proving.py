@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runbooks.backup.scratch import Scratch
 
 COPY = "simplicity_catching_up"
-# With a live node a reorg may come between catching up and comparing.
-ROUNDS = 3
 _SYNC_PATIENCE = 60  # seconds without the node after which it cannot be told
 _INHERITED = ("PATH", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
 
@@ -88,22 +86,44 @@ def compare_recorded(tip: Tip, recorded: Iterable[Checkpoint]) -> str:
 def run_all(
     server: Scratch, indexer: Indexer, tip: Tip, *, deadline: float, tell: Callable[[str], None]
 ) -> dict[str, str]:
-    """Recompute from the tables and, in a copy, catch up and replay from the node's blocks; return what was seen.
+    """Recompute the tables by the node's blocks and let a copy catch up, at once; return what was seen by check.
 
     `deadline` is monotonic. Raises RefusedError where something does not hold, BackupError where it cannot be told.
     """
     _make_copy(server, indexer.database)
+    url, copy = server.url(indexer.database), server.url(COPY)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        doing = [
-            pool.submit(_recompute, server, indexer, tip, deadline),
-            pool.submit(_catch_up, server, indexer, tip, deadline),
-        ]
-        seen: dict[str, str] = {}
-        for done in as_completed(doing):
-            seen |= done.result()
-            for name, what in done.result().items():
-                tell(f"{name}: {what}")
+        comparing = pool.submit(_report, "replayed", indexer, url, deadline, "--from-chain")
+        seen = {"caught up": pool.submit(_catch_up, indexer, copy, tip, deadline).result()}
+        tell(f"caught up: {seen['caught up']}")
+        report = comparing.result()
+    if _is_on_chain(copy, tip):
+        if not report["consistent"]:  # a reorg may have come between: the copy has followed it
+            report = _report("replayed", indexer, url, deadline, "--from-chain")
+        seen |= _compared(report, tip, "the same hash and digest, and the same rows")
+    else:
+        # The node has left the restored branch: its tables are recomputed, and its common part is compared in the copy.
+        seen |= _compared(_report("recomputed", indexer, url, deadline), tip, "the same hash and digest")
+        report = _report("replayed", indexer, copy, deadline, "--from-chain")
+        _require_consistent("replayed", report)
+        left = f"block {tip.height} was on a branch that the node has left since"
+        seen["replayed"] = f"{_counts(report)} of the copy that caught up give the same rows; {left}"
+    for name in ("recomputed", "replayed"):
+        tell(f"{name}: {seen[name]}")
     _drop_copy(server)
+    return seen
+
+
+def _compared(report: Mapping[str, Any], tip: Tip, what: str) -> dict[str, str]:
+    """Require that a report, which has recomputed the tables, comes to the restored tip; return what it saw."""
+    name = "replayed" if report["from_chain"] else "recomputed"
+    _require_consistent(name, report)
+    found = (report["height"], report["state_hash"], report["state_digest"])
+    if found != (tip.height, tip.state_hash, tip.state_digest):
+        raise RefusedError(f"{name}: block {report['height']} comes to state hash {report['state_hash']}")
+    seen = {"recomputed": f"{_counts(report)} of its tables come to {what.partition(',')[0]}"}
+    if report["from_chain"]:
+        seen["replayed"] = f"the node's blocks up to {tip.height} come to {what}"
     return seen
 
 
@@ -119,45 +139,30 @@ def _drop_copy(server: Scratch) -> None:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(COPY)))
 
 
-def _recompute(server: Scratch, indexer: Indexer, tip: Tip, deadline: float) -> dict[str, str]:
-    report = _report("recomputed", indexer, server.url(indexer.database), deadline)
-    _require_consistent("recomputed", report)
-    found = (report["height"], report["state_hash"], report["state_digest"])
-    if found != (tip.height, tip.state_hash, tip.state_digest):
-        raise RefusedError(f"recomputed: block {report['height']} comes to state hash {report['state_hash']}")
-    return {"recomputed": f"{_counts(report)} of its own tables come to the same state hash and digest"}
+def _catch_up(indexer: Indexer, copy: str, tip: Tip, deadline: float) -> str:
+    """Let a copy follow the node to its tip, over reorgs since then."""
+    done = indexer.run(copy, "sync", "--until", "tip", f"--patience={_SYNC_PATIENCE}", deadline=deadline)
+    if done.returncode != 0:
+        raise BackupError(f"caught up: cannot be told: {_last(done.stderr)}")
+    with psycopg.connect(copy, autocommit=True) as connection:
+        now = asking.content(connection).tip
+    if now is None:
+        raise RefusedError("caught up: the copy has gone back to before its first block")
+    return f"from block {tip.height} to the node's tip, block {now.height}, state hash {now.state_hash[:16]}..."
 
 
-def _catch_up(server: Scratch, indexer: Indexer, tip: Tip, deadline: float) -> dict[str, str]:
-    """Let a copy follow the node to its tip, over reorgs since then, and compare all of it with the node's blocks."""
-    copy = server.url(COPY)
-    for left in reversed(range(ROUNDS)):
-        done = indexer.run(copy, "sync", "--until", "tip", f"--patience={_SYNC_PATIENCE}", deadline=deadline)
-        if done.returncode != 0:
-            raise BackupError(f"caught up: cannot be told: {_last(done.stderr)}")
-        report = _report("replayed", indexer, copy, deadline, "--from-chain")
-        if report["consistent"] or not left:
-            break
-    _require_consistent("replayed", report)
-    reached = f"from block {tip.height} to the node's tip, block {report['height']}"
-    return {
-        "caught up": f"{reached}, state hash {report['state_hash'][:16]}...",
-        "replayed": f"{_counts(report)} of the node's chain give the same rows; {_still_there(copy, tip)}",
-    }
-
-
-def _still_there(copy: str, tip: Tip) -> str:
-    """Say whether the restored tip is on the node's chain, and require its state then."""
+def _is_on_chain(copy: str, tip: Tip) -> bool:
+    """Tell whether the restored tip is on the node's chain, and require its state in the copy then."""
     with psycopg.connect(copy, autocommit=True) as connection:
         row = connection.execute(
             "SELECT hash, encode(state_hash, 'hex'), encode(state_digest, 'hex') FROM index.blocks WHERE height = %s",
             (tip.height,),
         ).fetchone()
     if row is None or display(bytes(row[0])) != tip.block_hash:
-        return f"block {tip.height} was on a branch that the node has left since"
+        return False
     if row[1:] != (tip.state_hash, tip.state_digest):
-        raise RefusedError(f"replayed: block {tip.height} has state hash {row[1]}, restored was {tip.state_hash}")
-    return f"block {tip.height} with the restored hash and digest"
+        raise RefusedError(f"caught up: block {tip.height} has state hash {row[1]}, restored was {tip.state_hash}")
+    return True
 
 
 def _report(name: str, indexer: Indexer, url: str, deadline: float, *options: str) -> dict[str, Any]:

@@ -151,6 +151,8 @@ class Restoring:
         )
         for name, what in checks.items():
             self.tell(f"{name}: {what}")
+        for line in lost:
+            self.tell(f"later than what is restored: {line}")
         if tip is None:
             return checks | {"recorded": "the index was empty"}, lost
         checks["recorded"] = proving.compare_recorded(tip, recorded)
