@@ -100,6 +100,7 @@ class DirectoryStore:
         path = self._path(name)
         with suppress(MissingObjectError), self._errors(name):
             path.unlink()
+            _sweep(path.parent, older=0.0)  # what was never finished goes with what is taken away beside it
             _sync(path.parent)
 
     @contextmanager
@@ -111,7 +112,7 @@ class DirectoryStore:
             if not replace and path.exists():
                 raise FileExistsError
             _make(path.parent)
-            _sweep(path.parent)
+            _sweep(path.parent, older=_ABANDONED)
             raw = _File(partial, "xb", opener=_private)
         try:
             with io.BufferedWriter(raw) as file:
@@ -194,13 +195,13 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a writer that was killed left in a folder: nobody holds its lock any more."""
+def _sweep(folder: Path, *, older: float) -> None:
+    """Remove what a writer that was killed left in a folder so many seconds ago: nobody holds its lock any more."""
     with os.scandir(folder) as entries:
         left = [entry.path for entry in entries if entry.name.startswith(".") and entry.name.endswith(_PARTIAL)]
     for path in left:
         # Not there any more, or locked by a writer that lives: both are well.
         with suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 - as scandir gives it
-            if os.fstat(file.fileno()).st_mtime < time.time() - _ABANDONED:
+            if os.fstat(file.fileno()).st_mtime <= time.time() - older:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)  # noqa: PTH108 - as above

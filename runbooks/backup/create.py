@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from threading import Timer
 from typing import IO, TYPE_CHECKING
 
 from audit.objects import ObjectExistsError, ObjectStoreError
@@ -47,18 +48,22 @@ _MOST_FILES = 1 << 30  # bytes that a server's list of its files may unpack to
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be made: `configuration` holds files by name, secrets included; it is encrypted with the rest."""
+    """What is to be made: `configuration` holds files by name, secrets included; it is encrypted with the rest.
+
+    `within`: seconds that the copy may take, the wait for the last WAL to be archived included.
+    """
 
     id: str
     kind: Kind
     environment: str
     configuration: Mapping[str, bytes]
+    within: float = 600.0
 
 
 def create(
     source: Source, repository: Repository, sealing: Sealing, wanted: Wanted, progress: Progress = quiet
 ) -> Manifest:
-    """Make a backup and return its manifest; what was cut off leaves no backup behind.
+    """Make a backup and return its manifest; what was cut off leaves no backup behind, but its id as unfinished.
 
     Raises BackupError, and ObjectStoreError where the repository cannot be written.
     """
@@ -69,12 +74,13 @@ def create(
     repository.begin(wanted.environment, before.owner, sealing.signer)
     parent = _parent(repository, sealing, wanted.kind)
     try:
+        # First, so that a copy that is killed is seen as unfinished: until it is whole nothing else of it is there.
+        configuration = _put_configuration(repository, sealing, wanted)
         with tempfile.TemporaryDirectory(prefix="simplicity-backup-") as folder:
             known = None if parent is None else _list_of(repository, parent, Path(folder) / _MANIFEST)
             with progress("copying", server.size) as tell:
-                base, listed = _base(source, repository, sealing, wanted.id, known, tell)
+                base, listed = _base(source, repository, sealing, wanted, known, tell)
         files = _put_list(repository, wanted.id, listed)
-        configuration = _put_configuration(repository, sealing, wanted)
         with source.connected() as connection:
             after = asking.content(connection)
         ranges = json.loads(listed)["WAL-Ranges"]
@@ -152,25 +158,29 @@ def read_list(repository: Repository, backup: Manifest) -> bytes:
 
 
 def _base(  # noqa: PLR0913, PLR0917 - what one program needs
-    source: Source, repository: Repository, sealing: Sealing, backup: str, known: Path | None, tell: Advance
+    source: Source, repository: Repository, sealing: Sealing, wanted: Wanted, known: Path | None, tell: Advance
 ) -> tuple[Part, bytes]:
     """Let the server copy itself into the repository; return the part and the server's list of files."""
     command = [binary("pg_basebackup"), "--host", source.host, "--port", str(source.port), "--username", source.role]
     command += ["--pgdata=-", "--format=tar", "--wal-method=none", "--checkpoint=fast", "--no-password"]
-    command += ["--manifest-checksums=SHA256", f"--label={backup}"]
+    command += ["--manifest-checksums=SHA256", f"--label={wanted.id}"]
     command += [] if known is None else [f"--incremental={known}"]
     environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "PGPASSWORD": source.password}
     with tempfile.TemporaryFile() as said:
         running = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=environment
         )
+        # At its end the program waits for the WAL to be archived, for ever where that fails.
+        ending = Timer(wanted.within, running.kill)
+        ending.start()
         try:
             assert running.stdout is not None  # noqa: S101 # nosec B101 - it was asked for above
             watch = TarWatch(running.stdout, _MANIFEST, tell)
-            with repository.store.writing(repository.name("backups", backup, BASE)) as target:
+            with repository.store.writing(repository.name("backups", wanted.id, BASE)) as target:
                 sums = seal(watch, target, sealing.recipient)
-                _finish(running, said)
+                _finish(running, said, late=not ending.is_alive(), within=wanted.within)
         finally:
+            ending.cancel()
             if running.poll() is None:
                 running.kill()
                 running.wait()
@@ -181,9 +191,14 @@ def _base(  # noqa: PLR0913, PLR0917 - what one program needs
     return Part.of(BASE, sums), watch.found
 
 
-def _finish(running: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+def _finish(running: subprocess.Popen[bytes], said: IO[bytes], *, late: bool, within: float) -> None:
     """Wait for the program's end before the object counts as whole. Raises BackupError with its last word."""
-    if running.wait(timeout=60) != 0:
+    if running.wait() != 0:
+        if late:
+            raise BackupError(
+                f"the copy has not ended within {within:.0f} s; does the server archive its WAL?"
+                " Its log and pg_stat_archiver say why not"
+            )
         said.seek(0)
         words = said.read().decode("utf-8", "replace").strip().splitlines()
         raise BackupError(f"pg_basebackup: {words[-1].removeprefix('pg_basebackup: ') if words else 'failed'}")

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 NAME = "local-backups"
 # How long a restore and its proof may take: what B10 promises for a restore.
 RESTORE_SECONDS = 900.0
+# What B10 promises for a backup.
+CREATE_SECONDS = 600.0
 _BROKEN = (BackupError, ObjectStoreError)
 
 Work = Callable[["LocalBackupEngine", Operation], "tuple[str, Mapping[str, Json]]"]
@@ -131,7 +133,13 @@ class LocalBackupEngine:
         else:
             repository.remove(backup)
             self.store.update(operation, detail=f"making {backup}", result={"backup": backup})
-            wanted = Wanted(backup, kind, self.place.environment.name, self.place.configuration())
+            wanted = Wanted(
+                backup,
+                kind,
+                self.place.environment.name,
+                self.place.configuration(),
+                within=min(self.within, CREATE_SECONDS),
+            )
             made = create(self.place.source, repository, sealing, wanted, self.progress)
         return made_sentence(made), {"backup": made.id, "seconds": round(time.monotonic() - began, 2), **sizes(made)}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyrage
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from indexer.settings import ConfigurationError
 from indexer.snapshot import keys as signing
@@ -52,7 +53,9 @@ def make(directory: Path) -> bool:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (directory / SIGNING).exists():
-            load_sealing(directory)
+            sealing = load_sealing(directory)
+            if not (directory / f"{SIGNING}.pub").exists():  # a keygen was cut off between the two
+                _write(directory / f"{SIGNING}.pub", _public(sealing), 0o644)
             return False
         if (directory / f"{SIGNING}.pub").exists():
             # Written after the private one: this is a host that restores, and no keygen that was cut off.
@@ -68,6 +71,11 @@ def make(directory: Path) -> bool:
     except OSError as error:
         raise BackupError(f"backup keys cannot be made in {directory} ({error.strerror})") from None
     return True
+
+
+def _public(sealing: Sealing) -> str:
+    key = sealing.signer.public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
 def _identity(path: Path) -> pyrage.x25519.Identity:

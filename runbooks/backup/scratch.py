@@ -94,7 +94,9 @@ class Scratch:
     def _failure(self) -> BackupError:
         lines = self.log.read_text("utf-8", "replace").splitlines()
         said = [line.partition("FATAL:")[2].strip() or line.partition("PANIC:")[2].strip() for line in lines]
-        last = next((line for line in reversed(said) if line), lines[-1] if lines else "no word")
+        # What those were told who asked whether it is up, ourselves among them, is not why it is down.
+        said = [line for line in said if line and not line.startswith("the database system is")]
+        last = said[-1] if said else lines[-1] if lines else "no word"
         for words, reason in _REASONS.items():
             if words in last:
                 return RefusedError(f"{reason} (PostgreSQL: {last}); choose another target or backup")

@@ -55,7 +55,7 @@ class Source:
         except psycopg.OperationalError as error:
             raise BackupError(f"the database went away: {' '.join(str(error).split())}; try again") from error
         except (StoreError, StoreUnavailableError) as error:
-            raise BackupError(str(error)) from error
+            raise BackupError(str(error).replace("correct DATABASE_URL", "see the environment document")) from error
 
     def archive_now(self, *, within: float) -> str:
         """Let the server archive what is not archived yet, so that a restore can reach this moment.

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
+from psycopg import sql
+
+from infra.local.components.postgresql import SUPERUSER
+from infra.local.layout import layout
 from runbooks.backup.errors import BackupError
 from runbooks.backup.operating import carry_over
 from runbooks.backup.scratch import scratch
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runbooks.backup.place import Backups
+    from runbooks.backup.scratch import Scratch
 
 START_SECONDS = 120.0
 
@@ -41,6 +47,15 @@ def put_back(live: Path, restored: Path, before: Path) -> None:
         before.rename(live)
 
 
+def _take_password(server: Scratch) -> None:
+    """Give the superuser today's password: the restored one is of the time of the backup, and nobody may have it."""
+    password = (layout().secrets / "superuser_password").read_text(encoding="ascii").strip()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("SET log_min_error_statement TO panic")
+        statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(SUPERUSER), sql.Literal(password))
+        connection.execute(statement)
+
+
 def prepare(place: Backups, data: Path, folder: Path, run: str) -> str:
     """Make files ready to be the live database: their trail goes on, and their timeline's history will be archived.
 
@@ -49,6 +64,7 @@ def prepare(place: Backups, data: Path, folder: Path, run: str) -> str:
     database = place.environment.endpoints.database.name
     with scratch(data, folder / "postgresql.log") as server:
         server.start({}, within=START_SECONDS)
+        _take_password(server)
         said = carry_over(server.url(database), place.anchor, cluster_of(data), run)
     for history in (data / "pg_wal").glob("*.history"):
         # The promotion happened while nothing was archived; without it no restore would find the way over this one.

@@ -163,6 +163,7 @@ def test_a_lock_that_somebody_holds_on_the_trail_is_not_waited_for_long(
         (b"\xff", []),
         (canonical(made(9).as_dict()).encode(), ["thing 9"]),
     ],
+    ids=["a part of an entry", "no UTF-8", "an entry without its line's end"],
 )
 def test_of_a_torn_last_line_only_a_part_of_an_entry_is_dropped(
     path: Path, recorder: Recorder, connection: Connection, rest: bytes, left: list[str]

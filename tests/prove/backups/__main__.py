@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tests.prove.backups import damage, forgeries, kills, large, points
+from tests.prove.backups import damage, forgeries, kills, large, pages, points
 from tests.prove.backups.figures import Figures, show
 from tests.prove.backups.site import site
 from tests.runbooks.engine.killing import kill_matrix
@@ -25,7 +25,7 @@ QUICK_STEPS = ("take-place",)
 
 def main(
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this part: engine, forgeries, restores, kills or large.")
+        list[str] | None, typer.Option(help="Only this part: pages, engine, forgeries, restores, kills or large.")
     ] = None,
     seed: Annotated[int, typer.Option(help="What is random follows from it; default: another one each time.")] = 0,
     output: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
@@ -47,6 +47,7 @@ def main(
     """
     seed = seed or random.SystemRandom().randrange(1, 1 << 32)
     parts: dict[str, Callable[[Figures], None]] = {
+        "pages": pages.prove,
         "engine": _engine,
         "forgeries": lambda figures: forgeries.prove(figures, random.Random(seed)),
         "restores": lambda figures: _restores(figures, random.Random(seed), QUICK_POINTS if quick else POINTS),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import time
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -14,6 +13,7 @@ from audit import trail
 from runbooks.backup.books.restore_database import RUNBOOK
 from runbooks.engine.journal import JOURNAL, read_events
 from runbooks.engine.state import Kind
+from tests.bench.progress import Progress
 
 if TYPE_CHECKING:
     import random
@@ -29,8 +29,9 @@ INTO = {"restore": 6.0, "stop": 6.0, "take-place": 2.5, "start": 6.0, "back-up":
 def prove(figures: Figures, here: Site, rng: random.Random, *, steps: tuple[str, ...] = STEPS) -> None:
     """Kill a restore into the live place at each step: once to resume it, once to undo it."""
     kills = resumed = undone = told = 0
-    for step in steps:
-        for back in (False, True):
+    with Progress("killing restores", 2 * len(steps)) as progress:
+        for step, back in product(steps, (False, True)):
+            progress.at(kills)
             run = _killed_in(here, step, rng.random() * INTO[step])
             kills += 1
             done = here.run("runbook", "undo" if back else "resume", run, timeout=900)
@@ -38,7 +39,7 @@ def prove(figures: Figures, here: Site, rng: random.Random, *, steps: tuple[str,
             resumed += not back and _is_whole(here, run, "done")
             undone += back and _is_whole(here, run, "undone")
             told += _is_told(here, run)
-        _clear(here)
+            _clear(here)
     figures.count(
         "restore-database killed -9 in a step, then resumed: done, the index grows, health is good", resumed, kills // 2
     )
@@ -47,7 +48,15 @@ def prove(figures: Figures, here: Site, rng: random.Random, *, steps: tuple[str,
 
 
 def _killed_in(here: Site, step: str, seconds: float) -> str:
-    """Begin a run and kill it so many seconds after a step began; return its id."""
+    """Begin a run and kill it so many seconds after a step began, sooner where it was over by then; return its id."""
+    while True:
+        run = _begun(here, step, seconds)
+        if not any(event.kind is Kind.ENDED for event in _events(here, run)):
+            return run
+        seconds /= 2
+
+
+def _begun(here: Site, step: str, seconds: float) -> str:
     before = set(_runs(here))
     running = here.begin("backup", "restore", "--replace-live", "--yes")
     try:
@@ -61,7 +70,7 @@ def _killed_in(here: Site, step: str, seconds: float) -> str:
             time.sleep(0.02)
         time.sleep(seconds)  # the moment of the kill is what varies: there is nothing to wait for
     finally:
-        os.kill(running.pid, signal.SIGKILL)
+        running.kill()
         running.communicate()
     return next(iter(fresh))
 

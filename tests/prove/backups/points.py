@@ -6,6 +6,7 @@ index of the node's blocks, in another server.
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx2
 import psycopg
 
+from tests.bench.progress import Progress
 from tests.support.postgres import Cluster
 from tests.support.processes import simplicity
 
@@ -78,13 +80,16 @@ def prove(figures: Figures, here: Site, rng: random.Random, *, points: int, betw
     fresh = fresh_index(here)
     good = orphans = 0
     worst = 0.0
-    for target in targets:
-        started = time.monotonic()
-        proof = here.done("backup", "restore", f"--to={target}")["facts"]["proof"]
-        worst = max(worst, time.monotonic() - started)
-        recorded, indexed = _agree(proof["tip"], witness.seen, fresh)
-        good += recorded and indexed is not False and _is_at(target, proof["tip"])
-        orphans += indexed is None
+    with Progress("restoring random points", points) as progress:
+        for number, target in enumerate(targets):
+            progress.at(number)
+            started = time.monotonic()
+            proof = here.done("backup", "restore", f"--to={target}")["facts"]["proof"]
+            worst = max(worst, time.monotonic() - started)
+            recorded, indexed = _agree(proof["tip"], witness.seen, fresh)
+            good += recorded and indexed is not False and _is_at(target, proof["tip"])
+            orphans += indexed is None
+            shutil.rmtree(proof["folder"])
     figures.count("restores of random points in time and height, source gone, equal to what was recorded", good, points)
     note = f"{points - orphans} of {points}, {orphans} on a branch that the node had left"
     figures.add(
