@@ -32,7 +32,7 @@ MOUNTS: dict[str, Mount] = {
     "restart": Mount("infra.local.commands:restart", "local", "Restart components one after the other."),
     "down": Mount("infra.local.commands:down", "local", "Stop the envelope; no process is left."),
     "reset": Mount("infra.local.commands:reset", "local", "Stop the envelope and delete its data."),
-    "maintenance": Mount("runbooks.maintenance.cli:app", "local", "Check the health of an environment."),
+    "maintenance": Mount("runbooks.maintenance.cli:app", "local", "Check the health of an environment, back it up."),
     "backup": Mount("runbooks.backup.cli:app", "local", "Make, list, verify, restore and prune backups."),
     "runbook": Mount("runbooks.engine.cli:app", "local", "Show runbooks as pages, and carry them out."),
     "config": Mount("indexer.cli:config_app", "indexer", "Check the indexer's settings."),

@@ -60,7 +60,13 @@ def since(connection: Connection, known: Sequence[Checkpoint]) -> list[Checkpoin
 
 
 def _agreed(connection: Connection, known: Sequence[Checkpoint]) -> int:
-    """Return the height up to which the database holds the blocks that were recorded, -1 for none."""
+    """Return the height up to which the database holds the blocks that were recorded, -1 for none.
+
+    On a new timeline what is known is recorded again: its way may lead there from backups that the old one has not.
+    """
+    row = connection.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
+    if known and row is not None and known[-1].timeline != int(row[0][:8], 16):
+        return min(each.height for each in known) - 1
     recorded = {each.height: each.block_hash for each in known}  # a later one of the same height wins
     rows = connection.execute(_HASHES, {"heights": list(recorded)}).fetchall()
     return max((height for height, block in rows if recorded[height] == display(block)), default=-1)

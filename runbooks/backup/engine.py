@@ -181,13 +181,13 @@ def restored_folder(key: str) -> Path:
     return layout().home / "restored" / key
 
 
-def discard(key: str) -> None:
-    """Delete the files of a restore."""
+def discard(run: str) -> None:
+    """Delete the files of every restore that a run has begun."""
     from runbooks.backup.scratch import stop_leftover  # noqa: PLC0415 - only this needs it
 
-    folder = restored_folder(key)
-    stop_leftover(folder / "data")
-    shutil.rmtree(folder, ignore_errors=True)
+    for folder in restored_folder(run).parent.glob(f"{run}-*"):
+        stop_leftover(folder / "data")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def info(backup: Manifest, proven_at: str | None) -> BackupInfo:

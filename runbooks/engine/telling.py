@@ -32,17 +32,19 @@ class Lines:
     """A teller that writes lines, progress no more than every few seconds."""
 
     def __init__(self, *, err: bool) -> None:
-        self._err, self._next = err, 0.0
+        self._err, self._next, self._over = err, 0.0, ""
 
     def say(self, text: str) -> None:
         """Write a line."""
         typer.echo(plain(text), err=self._err)
 
     def progress(self, done: float, total: float, what: str) -> None:
-        """Write how far it is, if it is time or the end."""
-        if time.monotonic() >= self._next or done >= total:
+        """Write how far it is, if it is time; and its end, once."""
+        is_over = done >= total
+        if (is_over and what != self._over) or (not is_over and time.monotonic() >= self._next):
             self._next = time.monotonic() + PROGRESS_SECONDS
-            self.say(f"  {what}: {done:g} of {total:g}")
+            self._over = what if is_over else ""
+            self.say(f"  {what}: {100 * min(1.0, done / max(total, 1)):.0f} %")
 
 
 class Terminal:

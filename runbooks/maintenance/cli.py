@@ -14,6 +14,7 @@ from rich.table import Table
 
 from infra.environment import EnvironmentFileError, load
 from infra.local.layout import layout
+from runbooks.backup.cli import create, restore
 from runbooks.maintenance.checks import CHECKS, checks_of
 from runbooks.maintenance.health import Finding, examine, overall
 from runbooks.maintenance.verdict import Health
@@ -21,12 +22,15 @@ from runbooks.maintenance.verdict import Health
 EXIT_USAGE = 2
 STYLES = {Health.HEALTHY: "green", Health.DEGRADED: "yellow", Health.UNHEALTHY: "red"}
 
-app = typer.Typer(no_args_is_help=True, help="See how an environment is.")
+app = typer.Typer(no_args_is_help=True, help="See how an environment is; back it up and restore it.")
+# The same commands as `simplicity backup create` and `restore`, where those who maintain look for them.
+app.command("backup")(create)
+app.command("restore")(restore)
 
 
 @app.callback()
 def _root() -> None:
-    """See how an environment is."""
+    """See how an environment is; back it up and restore it."""
 
 
 @app.command()

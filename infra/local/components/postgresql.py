@@ -26,7 +26,7 @@ DATABASE = "simplicity"
 WRITER = "simplicity_sync"
 READER = "simplicity_api"
 BACKUP = "simplicity_backup"
-BACKUP_PASSWORD = "backup_password"  # noqa: S105 - the name of a secret
+BACKUP_PASSWORD = "backup_password"  # noqa: S105 # nosec B105 - the name of a secret
 # No committed block is older than this in the repository of backups, as long as anything is written at all.
 ARCHIVE_SECONDS = 60
 # PostgreSQL refuses to run as root. In a user namespace it sees itself as this ordinary user, while its files

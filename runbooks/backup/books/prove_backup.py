@@ -31,11 +31,10 @@ def is_proven(context: Context) -> str:
 
 
 def discard(context: Context) -> None:
-    """Delete the second database's files, of this step or of the step that made them."""
+    """Delete the second database's files, whatever of them is there."""
     from runbooks.backup.engine import discard as remove  # noqa: PLC0415 - a page is shown without the packages
 
-    for key in {context.key.removesuffix("-undo"), str(context.facts.get("operation", ""))} - {""}:
-        remove(key)
+    remove(context.run)
 
 
 def _clean_up(context: Context) -> Mapping[str, Json]:

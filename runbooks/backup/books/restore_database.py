@@ -203,7 +203,7 @@ RUNBOOK = Runbook(
             act=_stop,
             check=_are_stopped,
             within=180.0,
-            by_hand="in the local envelope only this command stops single services",
+            by_hand="`simplicity audit anchor`, then `simplicity down`, which stops the node too",
             undo=_start_again,
             undo_title="Start them again",
         ),
@@ -214,7 +214,8 @@ RUNBOOK = Runbook(
             act=_take_place,
             check=_took_place,
             within=300.0,
-            by_hand="move `local/postgresql` aside and the restored `data` into its place",
+            by_hand="move `local/postgresql` aside and the restored `data` into its place; the trail goes on from its "
+            "copy only by this command",
             undo=_give_back,
             undo_title="Move the old files back into their place",
             destroys=True,

@@ -71,7 +71,7 @@ def test_a_run_tells_how_it_goes_and_what_it_came_to(home: Path) -> None:
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "How it is: as it should be"
-    assert "  [bold]halves: 1 of 2" in lines
+    assert "  [bold]halves: 50 %" in lines
     assert lines[-2].endswith("is done")
     assert lines[-1] == "  done: only"
     (run,) = all_runs(home / "runs")

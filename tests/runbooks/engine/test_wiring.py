@@ -126,7 +126,7 @@ def test_lines_tell_progress_now_and_then_and_at_the_end(capsys: pytest.CaptureF
     teller = Lines(err=True)
     for done in range(1, 101):
         teller.progress(done, 100, "bytes")
-    assert capsys.readouterr().err.splitlines() == ["  bytes: 1 of 100", "  bytes: 100 of 100"]
+    assert capsys.readouterr().err.splitlines() == ["  bytes: 1 %", "  bytes: 100 %"]
 
 
 def test_what_is_shown_loses_passwords_and_what_moves_the_cursor() -> None:
