@@ -21,7 +21,7 @@ def agent(  # noqa: PLR0913 - its options are its arguments
         str, typer.Option(envvar="AUDIT_ANCHOR_URL", help="The audit trail's second place; empty: none.")
     ] = "",
     lock_days: Annotated[
-        int, typer.Option(envvar="AUDIT_ANCHOR_LOCK_DAYS", min=0, help="Object Lock on each of its objects; 0: none.")
+        int, typer.Option(envvar="AUDIT_LOCK_DAYS", min=0, help="Object Lock on each of its objects; 0: none.")
     ] = 0,
     listen: Annotated[str, typer.Option(help="Where /metrics answers.")] = "127.0.0.1:9109",
 ) -> None:

@@ -32,7 +32,8 @@ def archive_wal(
 
     try:
         cluster = wal.cluster_of(data or Path.cwd())
-        wal.archive(Repository(opened(repository), cluster), path, lambda: load_sealing(keys))
+        mark = keys / f"archiving-{cluster}"
+        wal.archive(Repository(opened(repository), cluster), path, lambda: load_sealing(keys), mark)
     except (BackupError, ObjectStoreError) as error:
         reason = str(error)
     except OSError as error:

@@ -96,14 +96,13 @@ def verify(
 
     Examples: simplicity backup verify 20261130T051200Z-full-3f9a; simplicity backup verify --prove ID
     """
-    from runbooks.backup.keys import load_opening  # noqa: PLC0415 - not needed for --help
-    from runbooks.backup.verifying import verify as read_all  # noqa: PLC0415 - as above
+    from runbooks.backup.verifying import verify as read_all  # noqa: PLC0415 - not needed for --help
 
     if prove:
         _carry_out("prove-backup", {"backup": backup, "cluster": cluster}, as_json=as_json, environment=environment)
     with _told():
         place = _engine(environment, cluster).place
-        found = read_all(place.repository(cluster or None), backup, load_opening(place.keys), _progress)
+        found = read_all(place.repository(cluster or None), backup, place.keys, _progress)
     typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.sentence)
 
 

@@ -144,7 +144,7 @@ class LocalBackupEngine:
         return made_sentence(made), {"backup": made.id, "seconds": round(time.monotonic() - began, 2), **sizes(made)}
 
     def _verify(self, operation: Operation) -> tuple[str, Mapping[str, Json]]:
-        found = verify(self.place.repository(self.cluster), operation.target, self._opening(), self.progress)
+        found = verify(self.place.repository(self.cluster), operation.target, self.place.keys, self.progress)
         return found.sentence, found.as_dict()
 
     def _prune(self, _: Operation) -> tuple[str, Mapping[str, Json]]:

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from audit import trail
 from audit.anchor import Anchor
 from audit.chain import examine
-from audit.entry import entry
+from audit.entry import entry, masked
 from runbooks.backup.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from audit.chain import Link
     from audit.objects import ObjectStore
+    from runbooks.backup.manifest import Head
 
 RESTORED = "backup.restored"
 SHOWN = 3
@@ -39,11 +40,14 @@ _SWITCH = """
 Row = dict[str, Any]
 
 
-def compare(url: str, anchor: ObjectStore | None, cluster: str) -> tuple[dict[str, str], list[str]]:
+def compare(
+    url: str, anchor: ObjectStore | None, cluster: str, wanted: Head | None = None
+) -> tuple[dict[str, str], list[str]]:
     """Compare the restored database's trail with its copy, and its keys and switches with the trail.
 
     Return what was seen by check, and a line for each entry of the copy that the restored trail does not have: what
-    would be lost of `ops` if it took the live database's place. Raises RefusedError where something differs.
+    would be lost of `ops` if it took the live database's place. `wanted` is an entry that the trail has to hold, as its
+    backup says. Raises RefusedError where something differs.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         if not trail.is_there(connection):
@@ -52,6 +56,8 @@ def compare(url: str, anchor: ObjectStore | None, cluster: str) -> tuple[dict[st
         upto = 0 if head is None else head.seq
         there = list(trail.links(connection))
         copy = [] if anchor is None else list(Anchor(anchor, cluster).links())
+        if wanted is not None and (wanted.seq, wanted.hash) not in {(each.seq, each.hash.hex()) for each in there}:
+            raise RefusedError(f"the restored trail lacks entry {wanted.seq}, which the backup was made with")
         forged = examine(there, [each for each in copy if each.seq <= upto])
         if forged:
             raise RefusedError(f"the restored trail is not what its copy says: {forged[0].sentence}")
@@ -81,14 +87,19 @@ def _tables(links: Sequence[Link], keys: Mapping[str, Row], switch: Row | None) 
     strange = sorted(name for name, made in untold.items() if first is not None and made > first.timestamp())
     if strange:
         raise RefusedError(f"{len(strange)} API keys stand in no entry of the trail: {', '.join(strange[:SHOWN])}")
-    differing = sorted(name for name, row in wanted_keys.items() if keys.get(name) != row)
+    differing = sorted(name for name, row in wanted_keys.items() if _as_told(keys.get(name)) != row)
     if differing:
         names = ", ".join(differing[:SHOWN])
         raise RefusedError(f"{len(differing)} API keys are not as the trail says: {names}")
-    if wanted_switch is not None and wanted_switch != switch:
+    if wanted_switch is not None and wanted_switch != _as_told(switch):
         raise RefusedError(f"the maintenance switch is {switch}, by the trail it is {wanted_switch}")
     note = f"; {len(untold)} keys are older than the trail" if untold else ""
     return f"{len(wanted_keys)} API keys and the maintenance switch are as the trail says{note}"
+
+
+def _as_told(row: Row | None) -> Any:  # noqa: ANN401 - what a trail holds of a row
+    """Return a row as an entry has it: a name or a message may have looked like a secret, and was masked there."""
+    return masked(row)
 
 
 def told(links: Iterable[Link]) -> tuple[dict[str, Row], Row | None]:

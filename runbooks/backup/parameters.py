@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from runbooks.engine.model import Json
 
 
+# No measure but an end: a proof replays the node's chain, which on a long one takes as long as indexing it.
+RESTORE_SECONDS = 21_600.0
+
+
 def _target(text: str) -> Json:
     from runbooks.backup.target import parse  # noqa: PLC0415 - a page is shown without the envelope's packages
 

@@ -72,7 +72,8 @@ class Backups:
         if driver is None:
             return None
         try:
-            return open_store(driver.settings["url"])
+            days = int(driver.settings.get("lock_days", "0"))
+            return open_store(driver.settings["url"], lock_days=days or None, write_once=True)
         except ObjectStoreError as error:
             raise BackupError(f"the audit trail's second place: {error}") from None
 

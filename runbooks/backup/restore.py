@@ -53,10 +53,7 @@ def _fetch_wal(repository: Repository, plan: Plan, opening: Opening, target: Pat
     target.mkdir(mode=0o700)
     archived = wal.names(repository)
     ancestry = wal.histories(repository, archived, opening)
-    timeline = plan.settings.get("recovery_target_timeline")
-    found = wal.way(
-        archived, plan.backup, ancestry, timeline=None if timeline is None else int(timeline), until=plan.last
-    )
+    found = wal.way(archived, plan.backup, ancestry, timeline=plan.timeline, until=plan.last)
     wal.require_unbroken(found.lost, plan.backup)
     histories = [name for name in archived if name.endswith(".history")]
     with progress("fetching WAL", len(found.there)) as advance:

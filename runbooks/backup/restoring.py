@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psycopg
 
+from indexer.store import schema
+from indexer.store.connection import StoreError, StoreUnavailableError
 from infra.local.layout import private_directory, read_object, write_private
 from runbooks.backup import checkpoints, keys, operating, proofs, proving, restore, wal
 from runbooks.backup.errors import BackupError, RefusedError
+from runbooks.backup.retention import Policy, keep
 from runbooks.backup.scratch import scratch
-from runbooks.backup.target import Target, plan
+from runbooks.backup.target import Known, Target, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from indexer.progress import Progress
     from runbooks.backup.checkpoints import Checkpoint
     from runbooks.backup.keys import Opening
-    from runbooks.backup.manifest import Tip
+    from runbooks.backup.manifest import Manifest, Tip
     from runbooks.backup.place import Backups
     from runbooks.backup.repository import Repository
     from runbooks.backup.scratch import Scratch
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 STATE = "restore.json"
 FETCHED, PROVEN = "fetched", "proven"
 ARCHIVE_SECONDS = 20.0
+# The agent looks once a second, and waits for the repository.
+AGENT_SECONDS, POLL_SECONDS = 10.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +82,22 @@ class Restoring:
         private_directory(self.folder)
         state = read_object(self.folder / STATE)
         self._require_ours()
-        if not state:
+        live = self.place.source.timeline(self.repository.cluster)
+        if not state and live is not None:
             self.tell(self.place.source.archive_now(within=ARCHIVE_SECONDS))
-        recorded = list(checkpoints.read(self.repository, self.opening.trusted))
-        chosen = self._plan(backup or state.get("backup"), target, recorded)
+        chosen = self._plan(backup or state.get("backup"), target, live)
         if not state:
-            self.tell(f"from {chosen.backup.id} to {target}")
+            self.tell(f"from {chosen.backup.id} {'as it is' if chosen.as_it_is else f'to {target}'}")
             restore.fetch(self.repository, chosen, self.opening, self.folder, self.progress)
             self._note(stage=FETCHED, backup=chosen.backup.id)
         data = self.folder / restore.DATA
         with scratch(data, self.folder / "postgresql.log") as server:
             restore.recover(server, chosen, self.folder, within=max(1.0, deadline - time.monotonic()))
             try:
+                checks, lost = self._compare_operating(server, chosen)
+                self._bring_schema(server, chosen.backup)
                 tip = self._trim(server, chosen, deadline)
-                checks, lost = self._prove(server, tip, recorded, deadline)
+                checks |= self._prove(server, tip, chosen, deadline)
             except RefusedError as error:
                 self._record(chosen, target, time.monotonic() - began, None, {}, str(error))
                 raise
@@ -114,17 +121,37 @@ class Restoring:
                 " name the document of their environment"
             )
 
-    def _plan(self, backup: str | None, target: Target, recorded: Sequence[Checkpoint]) -> Plan:
+    def _plan(self, backup: str | None, target: Target, live: int | None) -> Plan:
         trusted = self.opening.trusted
         there, unusable = self.repository.backups(trusted)
         for each in unusable:
             self.tell(f"not used: {each.reason}")
-        if backup is not None:
-            there = [self.repository.manifest(backup, trusted)]
-        elif not there and unusable:
+        wanted = None if backup is None else self.repository.manifest(backup, trusted)
+        if not there and unusable:
             raise RefusedError(unusable[-1].reason)
-        archived = wal.names(self.repository)
-        return plan(target, there, recorded, wal.histories(self.repository, archived, self.opening))
+        return plan(target, known_of(self.repository, self.opening, there, live), wanted)
+
+    def _compare_operating(self, server: Scratch, chosen: Plan) -> tuple[dict[str, str], list[str]]:
+        url = server.url(self._indexer().database)
+        # Where it is only consistent, what was read at its very end may be missing.
+        head = None if chosen.as_it_is else chosen.backup.audit
+        checks, lost = operating.compare(url, self.place.anchor, self.repository.cluster, head)
+        for name, what in checks.items():
+            self.tell(f"{name}: {what}")
+        for line in lost:
+            self.tell(f"later than what is restored: {line}")
+        return checks, lost
+
+    def _bring_schema(self, server: Scratch, backup: Manifest) -> None:
+        """Bring what an earlier release has left to this one's schema: only then can its rows be verified."""
+        if backup.owner is None or backup.schema == schema.head():
+            return
+        database = self.place.environment.endpoints.database
+        self.tell(f"schema {backup.schema} is brought to {schema.head()}")
+        try:
+            schema.migrate(server.url(database.name, role=database.writer_role))
+        except (StoreError, StoreUnavailableError) as error:
+            raise BackupError(f"the backup is of another release ({backup.release}): {error}") from None
 
     def _trim(self, server: Scratch, chosen: Plan, deadline: float) -> Tip | None:
         """Bring the index to the very block that was asked for, where its transaction committed later ones with it."""
@@ -143,24 +170,30 @@ class Restoring:
             raise RefusedError(f"the archive leads to {at}, not to block {wanted.height} {wanted.block_hash}")
         return tip
 
-    def _prove(
-        self, server: Scratch, tip: Tip | None, recorded: Sequence[Checkpoint], deadline: float
-    ) -> tuple[dict[str, str], list[str]]:
-        checks, lost = operating.compare(
-            server.url(self._indexer().database), self.place.anchor, self.repository.cluster
-        )
-        for name, what in checks.items():
-            self.tell(f"{name}: {what}")
-        for line in lost:
-            self.tell(f"later than what is restored: {line}")
+    def _prove(self, server: Scratch, tip: Tip | None, chosen: Plan, deadline: float) -> dict[str, str]:
         if tip is None:
-            return checks | {"recorded": "the index was empty"}, lost
-        checks["recorded"] = proving.compare_recorded(tip, recorded)
+            if chosen.backup.tip is not None or chosen.checkpoint is not None:
+                raise RefusedError("the restored database has no index, though the backup had one; use another backup")
+            return {"recorded": "the index was empty"}
+        recorded = self._recorded(tip)
+        checks = {"recorded": proving.compare_recorded(tip, recorded)}
+        if recorded[-1].height > tip.height and chosen.settings.keys() <= {"recovery_target_timeline"}:
+            last = recorded[-1]
+            checks["recorded"] += f"; blocks up to {last.height} were recorded later than what is archived"
         self.tell(f"recorded: {checks['recorded']}")
         checks |= proving.run_all(server, self._indexer(), tip, deadline=deadline, tell=self.tell)
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute("CHECKPOINT")
-        return checks, lost
+        return checks
+
+    def _recorded(self, tip: Tip) -> list[Checkpoint]:
+        """Read what was recorded; a block of this very moment may be on its way there."""
+        patience = time.monotonic() + AGENT_SECONDS
+        while True:
+            recorded = list(checkpoints.read(self.repository, self.opening.trusted))
+            if any(each.block_hash == tip.block_hash for each in recorded) or time.monotonic() > patience:
+                return recorded
+            time.sleep(POLL_SECONDS)
 
     def _indexer(self) -> proving.Indexer:
         return proving.Indexer(self.place.env_file, self.place.environment.endpoints.database.name)
@@ -178,4 +211,20 @@ class Restoring:
             checks=checks,
             failed=failed,
         )
+        if not (self.place.keys / keys.SIGNING).exists():
+            self.tell("the proof is not kept: this host has no signing key")
+            return
         proofs.record(self.repository, proof, keys.load_sealing(self.place.keys).signer)
+
+
+def known_of(repository: Repository, opening: Opening, backups: Sequence[Manifest], live: int | None) -> Known:
+    """Return what a plan is made from."""
+    archived = wal.names(repository)
+    proven = proofs.proven(proofs.read(repository, opening.trusted))
+    return Known(
+        backups=backups,
+        recorded=list(checkpoints.read(repository, opening.trusted)),
+        ancestry=wal.histories(repository, archived, opening),
+        live=live,
+        since=keep(backups, proven, Policy()).since,
+    )

@@ -42,9 +42,10 @@ class Scratch:
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
-    def url(self, database: str) -> str:
-        """Return a connection URL as the superuser."""
-        return f"postgresql://{SUPERUSER}@/{database}?host={self.socket}&port={_PORT}"
+    def url(self, database: str, *, role: str = "") -> str:
+        """Return a connection URL as the superuser, or as him in a role, whose all that is made belongs to then."""
+        acting = f"&options=-c%20role%3D{role}" if role else ""
+        return f"postgresql://{SUPERUSER}@/{database}?host={self.socket}&port={_PORT}{acting}"
 
     def start(self, settings: Mapping[str, str], *, within: float) -> None:
         """Start it and wait until it takes writes. Raises RefusedError where it cannot recover, BackupError."""
@@ -55,7 +56,10 @@ class Scratch:
             "unix_socket_directories": str(self.socket),
             "port": str(_PORT),
             "hba_file": str(hba),
-            "archive_mode": "off",
+            # Nothing is archived from here, and nothing of the new timeline is lost: should these files become the live
+            # ones, their server archives what waits.
+            "archive_mode": "on",
+            "archive_command": "",
             "hot_standby": "off",  # nobody reads before the end, so the size of the old server does not matter
             "logging_collector": "off",
             "log_min_messages": "log",

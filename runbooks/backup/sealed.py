@@ -215,6 +215,15 @@ def unseal(source: Readable, target: Sink | None, sums: Sums, identity: pyrage.x
         raise damaged(name)
 
 
+def require_stored(source: Readable, sums: Sums, *, name: str) -> None:
+    """Read a sealed object to its end, decrypting nothing. Raises RefusedError where it is not what `sums` says."""
+    stored = _Reading(source)
+    while stored.read(PIECE):
+        pass
+    if (stored.size, stored.sha256) != (sums.size, sums.sha256):
+        raise damaged(name)
+
+
 def damaged(name: str) -> RefusedError:
     """Return the refusal of an object whose bytes are not those that were written."""
     return RefusedError(f"{name} is damaged: its bytes are not those that were written; use another backup")

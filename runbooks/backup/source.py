@@ -64,7 +64,7 @@ class Source:
         """
         try:
             with psycopg.connect(replace(self, database=MAINTENANCE).url, autocommit=True, connect_timeout=3) as asked:
-                row = asked.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+                row = asked.execute("SELECT pg_walfile_name(pg_switch_wal() - 1)").fetchone()
                 wanted = "" if row is None else str(row[0])
                 deadline = time.monotonic() + within
                 while time.monotonic() < deadline:
@@ -75,6 +75,17 @@ class Source:
         except psycopg.Error as error:
             return f"the live database does not archive its last WAL: {' '.join(str(error).split())}"
         return f"the live database has not archived {wanted} within {within:.0f} s: the restore ends before it"
+
+    def timeline(self, cluster: str) -> int | None:
+        """Return the timeline of a live server of this cluster, None where none answers."""
+        try:
+            with self.connected() as connection:
+                if server(connection).cluster != cluster:
+                    return None
+                row = connection.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
+        except BackupError:
+            return None
+        return None if row is None else int(row[0][:8], 16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from indexer.settings import HIGHEST_BLOCK
-from runbooks.backup import checkpoints
+from runbooks.backup import checkpoints, timelines
 from runbooks.backup.errors import BackupError
 from runbooks.backup.lsn import Lsn
+from runbooks.backup.timelines import leads_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,38 +65,78 @@ class Plan:
     """How a target is reached: from which backup, by which setting of PostgreSQL, with WAL up to where (None: all).
 
     `checkpoint` is what was recorded of the block that has to be the tip then; None: it is not known beforehand.
+    `as_it_is`: only to where the backup is consistent, for the WAL after it is not kept, or leads elsewhere.
     """
 
     backup: Manifest
+    timeline: int
     settings: dict[str, str]
-    last: Lsn | None
-    checkpoint: Checkpoint | None
+    last: Lsn | None = None
+    checkpoint: Checkpoint | None = None
+    as_it_is: bool = False
 
 
-def plan(
-    target: Target, backups: Sequence[Manifest], recorded: Sequence[Checkpoint], ancestry: Mapping[int, list[Switch]]
-) -> Plan:
-    """Choose the newest backup from which a target can be reached. Raises BackupError where there is none.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan is made from: all backups, oldest first, what was recorded, and the timelines each one goes on from.
 
-    `ancestry` has the timelines that every timeline goes on from.
+    `live` is the live server's timeline, None where none answers; all WAL is kept from the segment `since` on.
     """
-    if target.kind == "latest":
-        return Plan(_newest(backups, target), {}, None, None)
+
+    backups: Sequence[Manifest]
+    recorded: Sequence[Checkpoint]
+    ancestry: Mapping[int, list[Switch]] = field(default_factory=dict)
+    live: int | None = None
+    since: int | None = None
+
+
+def plan(target: Target, known: Known, chosen: Manifest | None = None) -> Plan:
+    """Choose the newest backup from which a target can be reached, or take the chosen one.
+
+    Raises BackupError where none leads there.
+    """
+    candidates = known.backups if chosen is None else [chosen]
     if target.moment is not None:
-        moment = target.moment
-        fit = [each for each in backups if each.ended <= moment]
-        after = next((each for each in recorded if each.seen_at > moment.timestamp() + _MARGIN), None)
-        settings = {"recovery_target_time": moment.strftime("%Y-%m-%d %H:%M:%S.%f+00")}
-        return Plan(_newest(fit, target), settings, None if after is None else Lsn.parse(after.lsn), None)
-    found = checkpoints.find(recorded, height=target.height, block_hash=target.block_hash)
+        return _to_moment(target, target.moment, candidates, known)
+    if target.kind == "latest":
+        return _to_latest(target, candidates, known, chosen)
+    found = checkpoints.find(known.recorded, height=target.height, block_hash=target.block_hash)
     if found is None:
-        highest = max((each.height for each in recorded), default=None)
-        known = "none is recorded yet" if highest is None else f"blocks up to {highest} are"
-        raise BackupError(f"{target} was not recorded by the backup agent ({known}); choose another, or a time")
-    # Recorded in this order: what a backup had as its tip is older than a block above it.
-    fit = [each for each in backups if _is_before(each, found) and _leads_to(each, found, ancestry)]
-    settings = {"recovery_target_xid": str(found.xid), "recovery_target_timeline": str(found.timeline)}
-    return Plan(_newest(fit, target), settings, Lsn.parse(found.lsn), found)
+        highest = max((each.height for each in known.recorded), default=None)
+        told = "none is recorded yet" if highest is None else f"blocks up to {highest} are"
+        raise BackupError(f"{target} was not recorded by the backup agent ({told}); choose another, or a time")
+    fit = [each for each in candidates if _is_before(each, found) and leads_to(each, found.timeline, known.ancestry)]
+    settings = {"recovery_target_xid": str(found.xid)}
+    return _planned(_newest(fit, target), found.timeline, settings, Lsn.parse(found.lsn), found)
+
+
+def _to_latest(target: Target, candidates: Sequence[Manifest], known: Known, chosen: Manifest | None) -> Plan:
+    timeline = timelines.now(known.recorded, known.backups, known.live)
+    if chosen is not None and not (_is_in_window(chosen, known) and leads_to(chosen, timeline, known.ancestry)):
+        settings = {"recovery_target": "immediate"}
+        return replace(_planned(chosen, chosen.timeline, settings, Lsn.parse(chosen.stop_lsn)), as_it_is=True)
+    fit = [each for each in candidates if leads_to(each, timeline, known.ancestry)]
+    return _planned(_newest(fit, target), timeline, {})
+
+
+def _to_moment(target: Target, moment: datetime, candidates: Sequence[Manifest], known: Known) -> Plan:
+    timeline = timelines.at(moment, known.recorded, known.backups)
+    fit = [each for each in candidates if each.ended <= moment and leads_to(each, timeline, known.ancestry)]
+    late = (each for each in known.recorded if each.seen_at > moment.timestamp() + _MARGIN)
+    after = next((Lsn.parse(each.lsn) for each in late if each.timeline == timeline), None)
+    settings = {"recovery_target_time": moment.strftime("%Y-%m-%d %H:%M:%S.%f+00")}
+    return _planned(_newest(fit, target), timeline, settings, after)
+
+
+def _planned(
+    backup: Manifest, timeline: int, settings: dict[str, str], last: Lsn | None = None, wanted: Checkpoint | None = None
+) -> Plan:
+    # Always by its number: left to itself PostgreSQL follows the newest timeline, though a person has turned it back.
+    return Plan(backup, timeline, settings | {"recovery_target_timeline": str(timeline)}, last, wanted)
+
+
+def _is_in_window(backup: Manifest, known: Known) -> bool:
+    return known.since is None or backup.first_segment >= known.since
 
 
 def _is_before(backup: Manifest, wanted: Checkpoint) -> bool:
@@ -103,14 +144,6 @@ def _is_before(backup: Manifest, wanted: Checkpoint) -> bool:
     if backup.timeline == wanted.timeline and Lsn.parse(backup.stop_lsn) > Lsn.parse(wanted.lsn):
         return False
     return backup.tip is None or backup.tip.height < wanted.height
-
-
-def _leads_to(backup: Manifest, wanted: Checkpoint, ancestry: Mapping[int, list[Switch]]) -> bool:
-    """Tell whether the timeline of a checkpoint goes on from a backup, and not from what was before it."""
-    if backup.timeline == wanted.timeline:
-        return True
-    left = [switch.at for switch in ancestry.get(wanted.timeline, []) if switch.timeline == backup.timeline]
-    return any(Lsn.parse(backup.stop_lsn) <= at for at in left)
 
 
 def _newest(backups: Sequence[Manifest], target: Target) -> Manifest:

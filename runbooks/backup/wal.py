@@ -48,15 +48,21 @@ def cluster_of(data_directory: Path) -> str:
     return str(number)
 
 
-def archive(repository: Repository, path: Path, keys: Callable[[], Sealing]) -> bool:
+def archive(repository: Repository, path: Path, keys: Callable[[], Sealing], mark: Path) -> bool:
     """Store a file that PostgreSQL wants archived; False where it is stored already, or no backup needs it yet.
 
-    Raises BackupError where another file of this name is stored, or the file is of another cluster.
+    `mark` is a file on this host that says that WAL was stored before: a repository that shows none then is not empty
+    but out of sight. Raises BackupError for that, where another file of this name is stored, or the file is of another
+    cluster.
     """
     if not is_archived_name(path.name):
         raise BackupError(f"{path.name} is no file that PostgreSQL archives")
     if not repository.is_begun:
+        if mark.exists():
+            raise BackupError(f"{repository.store.url} shows no backups, but had some: is it mounted? ({mark} says so)")
         return False
+    if path.name.endswith(".partial"):
+        return False  # the timeline that goes on from here begins with the same bytes
     data, sealing = path.read_bytes(), keys()
     if is_segment_name(path.name) and _written_by(data) != repository.cluster:
         raise BackupError(f"{path.name} was written by cluster {_written_by(data)}, not by {repository.cluster}")
@@ -74,6 +80,7 @@ def archive(repository: Repository, path: Path, keys: Callable[[], Sealing]) -> 
                 f"{path.name} is archived already with other content: two servers write to this repository"
             ) from None
         return False
+    mark.touch()
     return True
 
 
@@ -110,13 +117,17 @@ class _Sparse:
             self._file.write(data)
 
 
-def check(repository: Repository, name: str, opening: Opening) -> int:
-    """Read an archived file to its end; return the size that it unpacks to. Raises RefusedError."""
+def check(repository: Repository, name: str, trusted: Collection[bytes], opening: Opening | None) -> int:
+    """Read an archived file to its end, by its signature alone without `opening`; return the size that it unpacks to.
+
+    Raises RefusedError.
+    """
     try:
-        found, sealed = _opened(repository, name, opening.trusted)
+        found, sealed = _opened(repository, name, trusted)
     except MissingObjectError:
         raise RefusedError(f"WAL file {name} is missing") from None
-    unseal(io.BytesIO(sealed), None, found.part.sums, opening.identity, name=f"WAL file {name}")
+    if opening is not None:
+        unseal(io.BytesIO(sealed), None, found.part.sums, opening.identity, name=f"WAL file {name}")
     return found.part.content_size
 
 
@@ -152,11 +163,6 @@ def histories(repository: Repository, archived: Iterable[str], opening: Opening)
     return found
 
 
-def descends(timeline: int, ancestor: int, ancestry: Mapping[int, list[Switch]]) -> bool:
-    """Tell whether a timeline is another one, or goes on from it."""
-    return timeline == ancestor or any(switch.timeline == ancestor for switch in ancestry.get(timeline, []))
-
-
 @dataclass(frozen=True, slots=True)
 class Way:
     """The WAL that leads on from a backup, in order: names of files that are there, and of those that are missing."""
@@ -174,15 +180,13 @@ def way(
     timeline: int | None = None,
     until: Lsn | None = None,
 ) -> Way:
-    """Look along a timeline, or the newest that goes on from the backup's, to a position or the last file there is.
+    """Look along a timeline, by default the backup's own, to a position or the last file there is.
 
     What the backup needs to be consistent counts as missing though nothing later be there.
     """
     size = backup.segment_size
     found = {segment for name in archived if (segment := Segment.parse(name, size)) is not None}
-    if timeline is None:
-        known = {segment.timeline for segment in found}
-        timeline = max((t for t in known if descends(t, backup.timeline, ancestry)), default=backup.timeline)
+    timeline = backup.timeline if timeline is None else timeline
     highest = max((segment.number for segment in found if segment.timeline == timeline), default=0)
     # What an agent noted late lies beyond what is archived, though the block may be in it: PostgreSQL tells then.
     last = max(highest if until is None else min(highest, until.segment(size)), backup.last_segment)

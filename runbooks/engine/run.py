@@ -218,8 +218,9 @@ class _Carrying:
         """Take a step as far as done. Raises Failure."""
         old = self.run.steps.get(step.name)
         again = old is not None and old.phase in RESUMABLE
-        if old is not None and again:
-            # The key of the attempt that was left: what it began may have come to its end meanwhile.
+        if old is not None and again and old.acted:
+            # Its act was over and its facts are known. The key of the attempt that was left: what it began may have
+            # come to its end meanwhile.
             seen = attempt.holds(step, self._of_step(step, again=True, number=max(1, old.failures)))
             if seen is not None:
                 self._place.teller.say(f"{step.name}: holds already: {seen}")

@@ -61,9 +61,13 @@ ENDS = {"done": Standing.DONE, "undone": Standing.UNDONE, "closed": Standing.CLO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
-    """How a step stands; `failures` and `undo_failures` count what failed, not what was killed."""
+    """How a step stands; `failures` and `undo_failures` count what failed, not what was killed.
+
+    `acted`: the act of the latest attempt was over, and its facts are known.
+    """
 
     phase: Kind
+    acted: bool = False
     facts: Mapping[str, Json] = field(default_factory=dict)
     failures: int = 0
     undo_failures: int = 0
@@ -156,6 +160,7 @@ def _moved(run: Run, event: Event) -> Run:
     data: Mapping[str, Any] = event.data
     fresh = StepState(
         phase=event.kind,
+        acted=event.kind is Kind.ACTED or (old.acted and event.kind is not Kind.BEGUN),
         facts=data.get("facts", old.facts),
         failures=old.failures + (event.kind is Kind.FAILED),
         undo_failures=old.undo_failures + (event.kind is Kind.STUCK),

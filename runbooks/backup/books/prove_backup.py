@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.driving import finished, see_backups, work
-from runbooks.backup.parameters import BACKUP, CLUSTER, TO
+from runbooks.backup.parameters import BACKUP, CLUSTER, RESTORE_SECONDS, TO
 from runbooks.engine.arguments import one_of
 from runbooks.engine.model import Look, Parameter, Runbook, Step, Unmet
 
@@ -69,7 +69,7 @@ RUNBOOK = Runbook(
             asserts="state hash and digest are those recorded outside, the tables come to them, the node's blocks too",
             act=restore,
             check=is_proven,
-            within=900.0,
+            within=RESTORE_SECONDS,
             by_hand="there is no way by hand that proves it; `simplicity state verify --from-chain` does a part",
             undo=discard,
             undo_title="Delete the second database's files",

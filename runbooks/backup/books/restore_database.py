@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.books.prove_backup import discard, is_proven, restore
 from runbooks.backup.driving import engine, finished, see_backups, told, work
-from runbooks.backup.parameters import BACKUP, CLUSTER, TO
+from runbooks.backup.parameters import BACKUP, CLUSTER, RESTORE_SECONDS, TO
+from runbooks.drivers.of_run import service_control
 from runbooks.engine.model import Halt, Look, Runbook, Step, Unmet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runbooks.drivers.protocols import ServiceControl
     from runbooks.engine.model import Context, Json
 
 # What uses the database, in the order in which it is stopped; started the other way round.
 SERVICES = ("api", "sync", "backup", "postgresql")
-
-
-def _control(context: Context) -> ServiceControl:
-    from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - a page is shown without the envelope's packages
-    from runbooks.drivers.select import Drivers  # noqa: PLC0415 - as above
-
-    try:
-        return Drivers.for_environment(context.environment, context.folder / "operations").service_control
-    except Refusal as error:
-        raise Halt(str(error)) from None
+RUNNING = frozenset({"running", "not ready"})
 
 
 def _drive(context: Context, action: str, names: tuple[str, ...]) -> None:
@@ -35,12 +27,12 @@ def _drive(context: Context, action: str, names: tuple[str, ...]) -> None:
     from runbooks.drivers.operations import wait  # noqa: PLC0415 - as above
     from runbooks.drivers.protocols import Phase, Refusal  # noqa: PLC0415 - as above
 
-    control = _control(context)
+    control = service_control(context)
     for name in names:
         key = f"{context.key}-{action}-{name}"
         context.say(f"{action} {name}")
         try:
-            getattr(control, action)(key, name)
+            getattr(control, action.partition("-")[0])(key, name)
             done = wait(control, key, context.remaining())
         except Refusal as error:
             raise Halt(str(error)) from None
@@ -49,7 +41,7 @@ def _drive(context: Context, action: str, names: tuple[str, ...]) -> None:
 
 
 def _states(context: Context) -> dict[str, str]:
-    found = _control(context).services()
+    found = service_control(context).services()
     return {one.name: one.state for one in found if one.name in SERVICES or one.group in SERVICES}
 
 
@@ -66,6 +58,7 @@ def _paths(context: Context) -> tuple[Path, Path, Path]:
 def _stop(context: Context) -> Mapping[str, Json]:
     from audit.anchor import Anchor, AnchorMismatchError  # noqa: PLC0415 - as above
     from audit.chain import ChainError  # noqa: PLC0415 - as above
+    from audit.trail import cluster_id  # noqa: PLC0415 - as above
     from runbooks.backup.errors import BackupError  # noqa: PLC0415 - as above
 
     with told():
@@ -75,7 +68,8 @@ def _stop(context: Context) -> Mapping[str, Json]:
         try:
             with place.source.connected() as connection:
                 if place.anchor is not None:
-                    Anchor(place.anchor, _cluster(context)).extend(connection)
+                    # By its own name: the live cluster may be a fresh one, which somebody else's has to replace.
+                    Anchor(place.anchor, cluster_id(connection)).extend(connection)
         except (BackupError, AnchorMismatchError, ChainError) as error:
             context.say(f"the live trail's last entries are not copied: {error}")
         _drive(context, "stop", SERVICES[-1:])
@@ -89,8 +83,17 @@ def _cluster(context: Context) -> str:
     return cluster_of(restored if restored.exists() else live)
 
 
+def _stay_stopped(context: Context) -> None:
+    """Stop again what somebody has started since: files are never moved under a server that runs."""
+    if any(state in RUNNING for state in _states(context).values()):
+        _drive(context, f"stop-{secrets.token_hex(2)}", SERVICES)
+    running = sorted(name for name, state in _states(context).items() if state in RUNNING)
+    if running:
+        raise Halt(f"{', '.join(running)} runs again; stop it, then resume")
+
+
 def _are_stopped(context: Context) -> str:
-    running = sorted(name for name, state in _states(context).items() if state in {"running", "not ready"})
+    running = sorted(name for name, state in _states(context).items() if state in RUNNING)
     if running:
         raise Unmet(f"still running: {', '.join(running)}")
     return "api, sync, backup and postgresql are stopped"
@@ -104,6 +107,7 @@ def _take_place(context: Context) -> Mapping[str, Json]:
     from runbooks.backup.taking_over import prepare, put_in_place  # noqa: PLC0415 - as above
 
     live, restored, before = _paths(context)
+    _stay_stopped(context)
     with told():
         if restored.exists():
             context.say(prepare(engine(context).place, restored, context.folder, context.run))
@@ -123,11 +127,12 @@ def _give_back(context: Context) -> None:
     from runbooks.backup.taking_over import prepare, put_back  # noqa: PLC0415 - as above
 
     live, restored, before = _paths(context)
-    moved = before.exists()
+    _stay_stopped(context)
     with told():
         put_back(live, restored, before)
-        if moved and live.exists():
-            # Its trail has to go on after what the restored one may have written to the copy meanwhile.
+        if live.exists():
+            # Also where it was not moved, or was moved back by a process that died since: twice does no harm. Its trail
+            # has to go on after what the restored one may have written to the copy meanwhile.
             context.say(prepare(engine(context).place, live, context.folder, f"{context.run}-undo"))
 
 
@@ -191,7 +196,7 @@ RUNBOOK = Runbook(
             asserts="state hash and digest are those recorded outside, the tables come to them, the node's blocks too",
             act=restore,
             check=is_proven,
-            within=900.0,
+            within=RESTORE_SECONDS,
             by_hand="`simplicity backup restore --to TARGET`",
             undo=discard,
             undo_title="Delete the second database's files",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runbooks.drivers.of_run import service_control
 from runbooks.engine.model import Halt, Look, Parameter, Runbook, Step, Unmet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbooks.drivers.protocols import ServiceControl, ServiceState
+    from runbooks.drivers.protocols import ServiceState
     from runbooks.engine.model import Context, Json
 
 # Which check of `simplicity maintenance health` looks at a service; one without is looked at by its own probe alone.
@@ -34,21 +35,11 @@ def _service(text: str) -> Json:
     return text
 
 
-def _control(context: Context) -> ServiceControl:
-    from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - as above
-    from runbooks.drivers.select import Drivers  # noqa: PLC0415 - as above
-
-    try:
-        return Drivers.for_environment(context.environment, context.folder / "operations").service_control
-    except Refusal as error:
-        raise Halt(str(error)) from None
-
-
 def _services(context: Context) -> list[ServiceState]:
     from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - as above
 
     try:
-        return _control(context).services()
+        return service_control(context).services()
     except Refusal as error:
         raise Halt(str(error)) from None
 
@@ -71,7 +62,7 @@ def _restart(context: Context) -> Mapping[str, Json]:
     from runbooks.drivers.operations import wait  # noqa: PLC0415 - as above
     from runbooks.drivers.protocols import Phase, Refusal  # noqa: PLC0415 - as above
 
-    control, service = _control(context), str(context.arguments["service"])
+    control, service = service_control(context), str(context.arguments["service"])
     try:
         control.restart(context.key, service)
         done = wait(control, context.key, context.remaining(), tell=lambda operation: context.say(operation.detail))

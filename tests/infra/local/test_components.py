@@ -46,6 +46,7 @@ def test_every_file_of_the_folder_gives_its_components() -> None:
     assert {c.name for c in components()} == {
         "api-1",
         "api-2",
+        "backup",
         "bitcoin-node",
         "haproxy",
         "postgresql",
@@ -116,7 +117,7 @@ def test_prometheus_scrapes_each_component_that_has_metrics_and_a_group_is_one_j
         ("api", "api-2"): ["127.0.0.1:2"],
         ("sync", "sync"): ["127.0.0.1:3"],
     }
-    assert {c.name for c in components() if c.metrics} == {"api-1", "api-2", "haproxy", "sync", "prometheus"}
+    assert {c.name for c in components() if c.metrics} == {"api-1", "api-2", "backup", "haproxy", "sync", "prometheus"}
 
 
 def test_options_stay_as_they_were_unless_others_are_wished_for() -> None:

@@ -16,10 +16,11 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.objects import ObjectStoreError, open_store
-from runbooks.backup import checkpoints, keys, manifest, restore, wal
+from runbooks.backup import keys, manifest, restore, wal
 from runbooks.backup.errors import BackupError
 from runbooks.backup.manifest import Part
 from runbooks.backup.repository import Repository
+from runbooks.backup.restoring import known_of
 from runbooks.backup.sealed import seal, sign, signed_body
 from runbooks.backup.target import Target, plan
 from runbooks.backup.verifying import verify
@@ -102,16 +103,15 @@ def refusals(scene: Scene, folder: Path) -> dict[str, Exception]:
 
 
 def verified(scene: Scene) -> object:
-    return verify(scene.there, scene.backup, keys.load_opening(scene.keys))
+    return verify(scene.there, scene.backup, scene.keys)
 
 
 def fetched(scene: Scene, folder: Path) -> int:
     """Do what a restore does before it starts a server."""
     opening, there = keys.load_opening(scene.keys), scene.there
     there.about(opening.trusted)
-    recorded = list(checkpoints.read(there, opening.trusted))
-    backup = there.manifest(scene.backup, opening.trusted)
-    chosen = plan(Target("latest"), [backup], recorded, wal.histories(there, wal.names(there), opening))
+    backup, (backups, _) = there.manifest(scene.backup, opening.trusted), there.backups(opening.trusted)
+    chosen = plan(Target("latest"), known_of(there, opening, backups, None), backup)
     folder.mkdir(parents=True)
     return restore.fetch(there, chosen, opening, folder)
 
@@ -309,7 +309,7 @@ def _wrong_trust(scene: Scene) -> Expected:
 
 def _identity_lost(scene: Scene) -> Expected:
     (scene.keys / keys.IDENTITY).unlink()
-    return Expected(f"{scene.keys / keys.IDENTITY} is missing")
+    return Expected(f"{scene.keys / keys.IDENTITY} is missing", frozenset({RESTORE}))
 
 
 def _owner_flipped(scene: Scene) -> Expected:
@@ -327,7 +327,7 @@ def _owner_of_another(scene: Scene) -> Expected:
 def _checkpoints_flipped(scene: Scene) -> Expected:
     path = next((scene.folder / "checkpoints").iterdir())
     flip(path, 0.5)
-    return Expected(f"{path.name} is not signed by a trusted key", frozenset({RESTORE}))
+    return Expected(f"{path.name} is not signed by a trusted key")
 
 
 DAMAGES: dict[str, Callable[[Scene], Expected]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,20 +17,25 @@ from indexer.store.schema import migrate
 from indexer.store.writer import Writer
 from infra.local.components import sync
 from infra.local.traffic.chain import OfflineChain
-from runbooks.backup import checkpoints, wal
+from runbooks.backup import checkpoints, restore, wal
 from runbooks.backup.checkpoints import Checkpoint, Log
 from runbooks.backup.create import Wanted, create
 from runbooks.backup.keys import Opening, Sealing, load_opening, load_sealing
 from runbooks.backup.manifest import Kind, Manifest, new_id
 from runbooks.backup.repository import Repository
+from runbooks.backup.restoring import known_of
+from runbooks.backup.scratch import Scratch, scratch
+from runbooks.backup.target import Plan, Target, plan
 from tests.support.indexing import MARKETPLACE_HEIGHT, exported, follow_to_tip, identity
 from tests.support.memory_node import MemoryNode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.backups import Archiving
 
+WITHIN = 60  # seconds for a recovery
 # Words that stand in the database and nowhere else.
 MARK = "a-mark-that-only-the-trail-has"
 
@@ -84,7 +90,7 @@ class _Teller:
 
     def grow(self, blocks: int) -> None:
         self.chain.extend(blocks, 6)
-        index(self.server, self.chain)
+        index(self.server.writer_url, self.chain)
 
     def record(self) -> Checkpoint:
         """Record the blocks that are new, and keep the index as it is at the last of them."""
@@ -101,10 +107,10 @@ class _Teller:
         return create(self.server.source, self.repository, self.sealing, wanted)
 
 
-def index(server: Archiving, chain: OfflineChain) -> None:
+def index(url: str, chain: OfflineChain) -> None:
     """Let the index follow a chain, each block in a transaction of its own."""
     who = identity(cluster=sync.CLUSTER)
-    writer = Writer.try_open(server.writer_url, who, undo_window=100)
+    writer = Writer.try_open(url, who, undo_window=100)
     assert writer is not None
     try:
         follow_to_tip(MemoryNode(chain.blocks), writer, blocks_a_step=1)
@@ -138,7 +144,7 @@ def told(server: Archiving, folder: Path) -> Story:
     server.archived()
     differential = teller.back_up("differential")
     chain.fork(2, 4, 6)
-    index(server, chain)
+    index(server.writer_url, chain)
     teller.record()
     note(server, "second")
     for _ in range(2):
@@ -168,3 +174,17 @@ def told(server: Archiving, folder: Path) -> Story:
         moment_height=moment_height,
         before=before,
     )
+
+
+def planned(story: Story, target: Target, backups: list[Manifest] | None = None) -> Plan:
+    known = known_of(story.repository, story.opening, story.backups if backups is None else backups, None)
+    return plan(target, known)
+
+
+@contextmanager
+def restored(story: Story, chosen: Plan, folder: Path, repository: Repository | None = None) -> Iterator[Scratch]:
+    """Provide the server that a plan leads to."""
+    restore.fetch(repository or story.repository, chosen, story.opening, folder)
+    with scratch(folder / restore.DATA, folder / "log") as server:
+        restore.recover(server, chosen, folder, within=WITHIN)
+        yield server

@@ -99,11 +99,11 @@ def test_every_block_is_recorded_and_the_trail_is_copied(story: Story, watched: 
     assert watched.metric("audit_anchor_mismatch") == 0
     before = time.time()
     story.chain.extend(1, 3)
-    index(story.server, story.chain)
+    index(story.server.writer_url, story.chain)
     watched.wait(lambda: watched.metric("checkpoint_height") == tip + 1, within=3)
     assert watched.metric("checkpoint_timestamp_seconds") >= before - 5
     story.chain.fork(1, 2, 3)
-    index(story.server, story.chain)
+    index(story.server.writer_url, story.chain)
     watched.wait(lambda: watched.metric("checkpoint_height") == tip + 2, within=3)
     assert [each.height for each in watched.recorded()][-3:] == [tip + 1, tip + 1, tip + 2], "the reorg's blocks too"
     note(story.server, "third")
@@ -142,7 +142,7 @@ def test_the_database_may_go_away_and_come_back(story: Story, watched: Watched) 
         story.server.start()
     began = time.monotonic()
     story.chain.extend(1, 3)
-    index(story.server, story.chain)
+    index(story.server.writer_url, story.chain)
     watched.wait(lambda: watched.metric("checkpoint_height") == tip + 1, within=AGAIN - (time.monotonic() - began))
     assert watched.metric("backup_agent_connected") == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -67,17 +68,26 @@ def test_keys_that_cannot_be_made_are_one_line(tmp_path: Path) -> None:
     assert "Not a directory" in told(done)
 
 
-def archive(story: Story, repository: str, path: str, *more: str) -> Result:
-    words = [f"--repository={repository}", f"--keys={story.server.place.keys}", *more, path]
-    return run("archive-wal", *words)
+@pytest.fixture
+def fresh_keys(story: Story, tmp_path: Path) -> Path:
+    """The server's keys, as on a host that has archived nothing yet."""
+    copied = tmp_path / "keys"
+    shutil.copytree(story.server.place.keys, copied, ignore=shutil.ignore_patterns("archiving-*"))
+    return copied
 
 
-def test_postgresqls_command_is_quiet_where_all_is_well_and_one_line_where_not(story: Story, tmp_path: Path) -> None:
+def archive(story: Story, secret: Path, repository: str, path: str) -> Result:
     data = f"--data={story.server.envelope.directory('postgresql')}"
+    return run("archive-wal", f"--repository={repository}", f"--keys={secret}", data, path)
+
+
+def test_postgresqls_command_is_quiet_where_all_is_well_and_one_line_where_not(
+    story: Story, fresh_keys: Path, tmp_path: Path
+) -> None:
     name = story.full.id and wal.names(story.repository)[0]
     wal.fetch(story.repository, name, tmp_path / name, story.opening)
     place = (tmp_path / "repository").as_uri()
-    early = archive(story, place, str(tmp_path / name), data)
+    early = archive(story, fresh_keys, place, str(tmp_path / name))
     assert (early.exit_code, early.output) == (0, "")
     assert not (tmp_path / "repository").exists(), "before the first backup nothing is kept"
 
@@ -86,19 +96,43 @@ def test_postgresqls_command_is_quiet_where_all_is_well_and_one_line_where_not(s
     began.parent.mkdir(parents=True)
     began.write_bytes(there.store.get(there.name("cluster.json")))
     for _ in range(2):
-        done = archive(story, place, str(tmp_path / name), data)
+        done = archive(story, fresh_keys, place, str(tmp_path / name))
         assert (done.exit_code, done.output) == (0, "")
     assert (began.parent / "wal" / name).exists()
 
     content = bytearray((tmp_path / name).read_bytes())
     content[1_000_000] ^= 1
     (tmp_path / name).write_bytes(content)
-    other = archive(story, place, str(tmp_path / name), data)
+    other = archive(story, fresh_keys, place, str(tmp_path / name))
     assert other.exit_code == 1
     assert told(other) == (
         f"simplicity: {name} is not archived: {name} is archived already with other content:"
         " two servers write to this repository"
     )
+
+
+def test_a_repository_that_is_out_of_sight_is_no_empty_one(story: Story, fresh_keys: Path, tmp_path: Path) -> None:
+    name = wal.names(story.repository)[0]
+    wal.fetch(story.repository, name, tmp_path / name, story.opening)
+    shutil.copytree(story.folder, tmp_path / "repository")
+    (tmp_path / "repository" / "clusters" / story.full.cluster / "wal" / name).unlink()
+    place = (tmp_path / "repository").as_uri()
+    assert archive(story, fresh_keys, place, str(tmp_path / name)).exit_code == 0
+    mark = fresh_keys / f"archiving-{story.full.cluster}"
+    assert mark.exists()
+
+    # The volume is not mounted: its directory is there, and empty.
+    (tmp_path / "repository").rename(tmp_path / "mounted")
+    (tmp_path / "repository").mkdir()
+    done = archive(story, fresh_keys, place, str(tmp_path / name))
+    assert done.exit_code == 1
+    assert told(done) == (
+        f"simplicity: {name} is not archived: {place} shows no backups, but had some: is it mounted? ({mark} says so)"
+    )
+    assert list((tmp_path / "repository").iterdir()) == []
+    (tmp_path / "repository").rmdir()
+    (tmp_path / "mounted").rename(tmp_path / "repository")
+    assert archive(story, fresh_keys, place, str(tmp_path / name)).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -109,18 +143,16 @@ def test_postgresqls_command_is_quiet_where_all_is_well_and_one_line_where_not(s
     ],
 )
 def test_what_cannot_be_archived_is_one_line_and_postgresql_asks_again(story: Story, name: str, words: str) -> None:
-    data = f"--data={story.server.envelope.directory('postgresql')}"
-    done = archive(story, story.folder.as_uri(), f"pg_wal/{name}", data)
+    done = archive(story, story.server.place.keys, story.folder.as_uri(), f"pg_wal/{name}")
     assert done.exit_code == 1
     assert words in told(done)
     assert told(done).startswith(f"simplicity: {name} is not archived: ")
 
 
 @pytest.mark.parametrize("repository", ["nowhere", "file:///proc/nowhere/x", "s3://no_bucket"])
-def test_a_repository_that_is_none_is_one_line(story: Story, tmp_path: Path, repository: str) -> None:
+def test_a_repository_that_is_none_is_one_line(story: Story, fresh_keys: Path, tmp_path: Path, repository: str) -> None:
     (tmp_path / "000000010000000000000004").touch()
-    data = f"--data={story.server.envelope.directory('postgresql')}"
-    done = archive(story, repository, str(tmp_path / "000000010000000000000004"), data)
+    done = archive(story, fresh_keys, repository, str(tmp_path / "000000010000000000000004"))
     assert done.exit_code == (0 if repository.startswith("file") else 1), (
         "nothing was begun in a folder that is not there"
     )
@@ -128,7 +160,8 @@ def test_a_repository_that_is_none_is_one_line(story: Story, tmp_path: Path, rep
 
 
 def test_without_a_data_directory_nothing_is_archived(story: Story, tmp_path: Path) -> None:
-    done = archive(story, story.folder.as_uri(), "pg_wal/000000010000000000000004", f"--data={tmp_path}")
+    words = [f"--repository={story.folder.as_uri()}", f"--keys={story.server.place.keys}", f"--data={tmp_path}"]
+    done = run("archive-wal", *words, "pg_wal/000000010000000000000004")
     assert done.exit_code == 1
     assert "is no data directory of PostgreSQL" in told(done)
 
@@ -298,9 +331,22 @@ def test_an_environment_without_backups_says_what_makes_them(environment: Enviro
     assert "no environment here" in told(done)
 
 
-def test_lost_keys_are_one_line(scene: Scene, document: str) -> None:
+def test_without_the_identity_a_verification_says_that_nothing_was_decrypted(
+    story: Story, scene: Scene, document: str
+) -> None:
+    whole = json.loads(run("verify", scene.backup, "--json", document).stdout)
     (scene.keys / "identity").unlink()
     done = run("verify", scene.backup, document)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.endswith(" (as stored: this host has no identity to decrypt by)\n")
+    found = json.loads(run("verify", scene.backup, "--json", document).stdout)
+    assert found == whole | {"decrypted": False}
+    assert found["chain"] == [story.full.id, scene.backup]
+
+
+def test_lost_keys_are_one_line(scene: Scene, document: str, tmp_path: Path) -> None:
+    (scene.keys / "identity").unlink()
+    done = run("configuration", scene.backup, str(tmp_path / "out"), document)
     assert done.exit_code == 1
     assert "identity is missing; `simplicity backup keygen` makes new keys" in told(done)
     (scene.keys / "signing.key.pub").unlink()

@@ -98,7 +98,7 @@ def test_it_is_at_least_60_percent_smaller_than_the_data_and_increments_much_mor
 
 def test_each_is_whole_and_the_wal_after_it_has_no_gap(story: Story) -> None:
     for each in story.backups:
-        found = verifying.verify(story.repository, each.id, story.opening)
+        found = verifying.verify(story.repository, each.id, story.server.place.keys)
         assert found.backup == each.id
         assert found.wal_files >= 3
         assert "without a gap" in found.sentence
@@ -218,7 +218,7 @@ def _copied_into_the_story(story: Story, own: Repository, made: Manifest) -> Non
     for name in own.store.names(own.name("backups", "")):
         own.store.put(name.replace(own.cluster, there.cluster), own.store.get(name))
     with pytest.raises(RefusedError, match=rf"is of another database cluster \({own.cluster}\)"):
-        verifying.verify(there, made.id, story.opening)
+        verifying.verify(there, made.id, story.server.place.keys)
     good, bad = there.backups(story.opening.trusted)
     assert (good, [each.id for each in bad]) == ([], [made.id])
 

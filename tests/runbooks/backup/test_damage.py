@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runbooks.backup import keys, proofs
-from runbooks.backup.errors import RefusedError
-from tests.runbooks.backup.damaging import DAMAGES, forge_proof, refusals
+from runbooks.backup.errors import BackupError, RefusedError
+from runbooks.backup.verifying import verify
+from tests.runbooks.backup.damaging import DAMAGES, VERIFY, forge_proof, refusals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,23 @@ def test_a_damage_is_refused_in_one_line_that_names_it(name: str, scene: Scene, 
         assert isinstance(error, RefusedError) is (name not in NOT_THERE)
     if "restore" in expected.by:
         assert not (folder / "restored" / "data").exists(), "nothing may be started on what was refused"
+
+
+# What nobody can see who decrypts nothing.
+UNSEEN = {"the wrong identity", "a flipped byte in the checkpoints"}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_host_without_the_identity_refuses_what_is_damaged_as_well(name: str, scene: Scene) -> None:
+    expected = DAMAGES[name](scene)
+    (scene.keys / keys.IDENTITY).unlink(missing_ok=True)
+    if VERIFY not in expected.by or name in UNSEEN:
+        assert not verify(scene.there, scene.backup, scene.keys).decrypted
+        return
+    with pytest.raises(BackupError) as caught:
+        verify(scene.there, scene.backup, scene.keys)
+    assert expected.words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_backup_is_not_proven_by_what_a_stranger_or_another_backups_folder_says(scene: Scene) -> None:

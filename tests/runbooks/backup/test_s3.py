@@ -16,6 +16,7 @@ from runbooks.backup.errors import RefusedError
 from runbooks.backup.listing import Listing
 from runbooks.backup.manifest import new_id
 from runbooks.backup.repository import Repository, clusters
+from runbooks.backup.restoring import known_of
 from runbooks.backup.target import Target, plan
 from tests.support.buckets import Buckets, buckets
 
@@ -54,7 +55,7 @@ def with_wal(story: Story, place: Repository, folder: Path) -> None:
     live = story.server.place.repository()
     for name in wal.names(live):
         wal.fetch(live, name, folder / name, story.opening)
-        wal.archive(place, folder / name, lambda: story.sealing)
+        wal.archive(place, folder / name, lambda: story.sealing, folder / "mark")
 
 
 def test_backups_in_a_bucket_are_made_listed_verified_and_fetched(
@@ -74,10 +75,10 @@ def test_backups_in_a_bucket_are_made_listed_verified_and_fetched(
     assert [each["id"] for each in listed["backups"]] == [full.id, incremental.id]
     assert listed["repository"].startswith("s3://test-")
 
-    found = verifying.verify(place, incremental.id, story.opening)
+    found = verifying.verify(place, incremental.id, story.server.place.keys)
     assert found.chain == [full.id, incremental.id]
-    recorded = list(checkpoints.read(place, story.opening.trusted))
-    chosen = plan(Target("latest"), [incremental], recorded, {})
+    known = known_of(place, story.opening, [full, incremental], None)
+    chosen = plan(Target("latest"), known, incremental)
     (tmp_path / "restored").mkdir()
     assert restore.fetch(place, chosen, story.opening, tmp_path / "restored") == found.wal_files
     assert (tmp_path / "restored" / "data" / "PG_VERSION").read_text() == "18\n"
@@ -85,10 +86,10 @@ def test_backups_in_a_bucket_are_made_listed_verified_and_fetched(
 
     place.store.delete(place.name("backups", full.id, full.base.name))
     with pytest.raises(RefusedError, match=f"{full.base.name} of {full.id} is missing"):
-        verifying.verify(place, incremental.id, story.opening)
+        verifying.verify(place, incremental.id, story.server.place.keys)
     place.remove(full.id)
     with pytest.raises(RefusedError, match=f"{incremental.id} builds on {full.id}, which is gone"):
-        verifying.verify(place, incremental.id, story.opening)
+        verifying.verify(place, incremental.id, story.server.place.keys)
 
 
 def test_one_that_is_interrupted_leaves_no_upload_behind(

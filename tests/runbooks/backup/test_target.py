@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from runbooks.backup import wal
 from runbooks.backup.checkpoints import Checkpoint
 from runbooks.backup.errors import BackupError
-from runbooks.backup.lsn import Lsn, Switch
+from runbooks.backup.lsn import Lsn, Segment, Switch
 from runbooks.backup.manifest import Manifest, Tip
-from runbooks.backup.target import Plan, Target, parse, plan
+from runbooks.backup.target import Known, Plan, Target, parse, plan
 from tests.support.backups import HASH, a_manifest
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -85,18 +86,18 @@ BACKUPS = [made(10, None), made(20, 5), made(27, 8)]
 RECORDED = [point(height, 2 * height + 10) for height in range(1, 20)]  # block 5 at 20, block 8 at 26
 
 
-def planned(text: str, backups: list[Manifest] = BACKUPS, recorded: list[Checkpoint] = RECORDED, **more: Any) -> Plan:  # noqa: ANN401 - ancestry
-    return plan(parse(text), backups, recorded, more.get("ancestry", {}))
+def planned(text: str, backups: list[Manifest] = BACKUPS, recorded: list[Checkpoint] = RECORDED, **more: Any) -> Plan:  # noqa: ANN401 - fields of Known
+    return plan(parse(text), Known(backups, recorded, **more))
 
 
 def test_latest_goes_from_the_newest_backup_to_the_end_of_the_archive() -> None:
-    assert planned("latest") == Plan(BACKUPS[-1], {}, None, None)
+    assert planned("latest") == Plan(BACKUPS[-1], 1, {"recovery_target_timeline": "1"})
 
 
 def test_a_height_is_reached_by_the_transaction_that_was_recorded_of_it() -> None:
     found = planned("9")
     settings = {"recovery_target_xid": "1028", "recovery_target_timeline": "1"}
-    assert found == Plan(BACKUPS[-1], settings, Lsn(28 << 20), RECORDED[8])
+    assert found == Plan(BACKUPS[-1], 1, settings, Lsn(28 << 20), RECORDED[8])
     assert planned(RECORDED[8].block_hash) == found
 
 
@@ -128,7 +129,8 @@ def test_without_any_backup_nothing_can_be_reached() -> None:
 def test_a_time_is_reached_from_the_newest_backup_that_was_complete_by_then() -> None:
     found = planned("2026-11-30T12:00:26.000001Z")
     assert found.backup == BACKUPS[1]
-    assert found.settings == {"recovery_target_time": "2026-11-30 12:00:26.000001+00"}
+    settings = {"recovery_target_time": "2026-11-30 12:00:26.000001+00", "recovery_target_timeline": "1"}
+    assert found.settings == settings
     assert found.checkpoint is None
     assert planned("2026-11-30T12:00:30Z").backup == BACKUPS[2]
     with pytest.raises(BackupError, match=r"lead to 2026-11-30T12:00:09\+00:00"):
@@ -182,3 +184,75 @@ def test_a_backup_of_the_later_timeline_itself_is_taken() -> None:
     recorded = [point(9, 28, timeline=2)]
     on_two = made(27, 5, timeline=2)
     assert planned("9", [*BACKUPS[:2], on_two], recorded, ancestry=ANCESTRY).backup == on_two
+
+
+# Timeline 2 went on from 25 and lived until 35: the restore that had made it was undone, and timeline 1 went on.
+UNDONE = {2: [Switch(1, Lsn(25 << 20))]}
+TRIED = [*RECORDED[:8], point(6, 27, timeline=2), point(7, 30, timeline=2), point(8, 40), point(9, 44)]
+
+
+def test_a_timeline_that_was_tried_and_left_is_not_followed() -> None:
+    late = made(43, 8)
+    for backups in ([*BACKUPS, late], [*BACKUPS, made(32, 6, timeline=2), late]):
+        found = planned("latest", backups, TRIED, ancestry=UNDONE)
+        assert found == Plan(late, 1, {"recovery_target_timeline": "1"})
+    assert planned("9", [*BACKUPS, late], TRIED, ancestry=UNDONE).timeline == 1
+
+
+def test_latest_follows_the_live_server_or_else_what_was_recorded_last() -> None:
+    backups = [*BACKUPS, made(32, 6, timeline=2)]
+    assert planned("latest", backups, TRIED, ancestry=UNDONE, live=2) == Plan(
+        backups[-1], 2, {"recovery_target_timeline": "2"}
+    )
+    assert planned("latest", backups, TRIED, ancestry=UNDONE, live=1).backup == BACKUPS[-1]
+    assert planned("latest", backups, TRIED[:10], ancestry=UNDONE).timeline == 2
+    assert planned("latest", BACKUPS, TRIED[:10], ancestry=UNDONE).backup == BACKUPS[1], "the third was after the fork"
+
+
+def test_a_moment_is_reached_on_the_timeline_that_was_live_then() -> None:
+    kept = [*TRIED[:10], point(8, 100, timeline=2)]  # this time the restore was not undone
+    for recorded, live in ((kept, 2), (TRIED, 1)):
+        before = planned("2026-11-30T12:00:26.5Z", BACKUPS, recorded, ancestry=UNDONE, live=live)
+        assert (before.timeline, before.settings["recovery_target_timeline"]) == (1, "1")
+        between = planned("2026-11-30T12:00:31Z", BACKUPS, recorded, ancestry=UNDONE, live=live)
+        assert (between.backup, between.timeline) == (BACKUPS[1], 2), "the third does not lead there"
+    assert planned("2026-11-30T12:00:50Z", BACKUPS, TRIED, ancestry=UNDONE).timeline == 1
+
+
+def test_wal_up_to_a_moment_ends_by_what_was_seen_later_on_its_own_timeline() -> None:
+    recorded = [point(1, 12), point(2, 90, timeline=2), point(3, 99)]
+    assert planned("2026-11-30T12:00:25Z", recorded=recorded).last == Lsn(99 << 20)
+    assert planned("2026-11-30T12:00:25Z", recorded=recorded[:2]).last is None
+
+
+def test_a_backup_that_is_older_than_the_wal_that_is_kept_is_brought_back_as_it_is() -> None:
+    old, newer, newest = BACKUPS
+    known = Known(BACKUPS, RECORDED, since=newer.first_segment)
+    settings = {"recovery_target": "immediate", "recovery_target_timeline": "1"}
+    found = plan(Target("latest"), known, old)
+    assert (found.backup, found.settings, found.as_it_is) == (old, settings, True)
+    assert wal.way(needed(old), old, {}, timeline=found.timeline, until=found.last) == wal.Way(1, needed(old), [])
+    assert plan(Target("latest"), known, newer) == Plan(newer, 1, {"recovery_target_timeline": "1"})
+    assert plan(Target("latest"), known) == Plan(newest, 1, {"recovery_target_timeline": "1"})
+
+
+def test_a_backup_that_does_not_lead_to_the_live_timeline_is_brought_back_as_it_is() -> None:
+    tried = made(32, 6, timeline=2)
+    found = plan(Target("latest"), Known([*BACKUPS, tried], TRIED, UNDONE, live=1), tried)
+    assert (found.timeline, found.as_it_is) == (2, True)
+    found = plan(Target("latest"), Known([*BACKUPS, tried], TRIED, UNDONE, live=2), BACKUPS[2])
+    assert (found.timeline, found.as_it_is) == (1, True)
+
+
+@pytest.mark.parametrize("stop", ["0/5000000", "0/4FFFFF8", "0/4000158"])
+def test_as_it_is_a_backup_asks_for_no_wal_after_its_last_byte(stop: str) -> None:
+    old = a_manifest(start_lsn="0/4000028", stop_lsn=stop)
+    found = plan(Target("latest"), Known([old], [], since=9), old)
+    kept = [*needed(old), "000000010000000000000009"]
+    assert wal.way(kept, old, {}, timeline=1, until=found.last) == wal.Way(1, ["000000010000000000000004"], [])
+
+
+def needed(backup: Manifest) -> list[str]:
+    """Return the names of the WAL that retention keeps for a backup alone."""
+    numbers = range(backup.first_segment, backup.last_segment + 1)
+    return [Segment(backup.timeline, number).name(backup.segment_size) for number in numbers]

@@ -73,6 +73,8 @@ def test_every_entry_of_a_run_is_in_the_trail_once(
             ("runbook.step", "failed: broken; mend it"),
             ("runbook.run", "failed: only: broken; mend it"),
             ("runbook.run", "begun"),
+            ("runbook.step", "begun"),
+            ("test.changed", "done"),
             ("runbook.step", "done"),
             ("runbook.run", "done"),
         ]

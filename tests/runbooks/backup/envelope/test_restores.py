@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.prove.backups.site import Site
 
+pytestmark = pytest.mark.xdist_group("backup-envelope")  # one worker has the envelope
+
 
 def test_a_restore_to_a_height_is_proven_beside_the_live_database_and_can_be_looked_at(here: Site) -> None:
     height = here.tip()
