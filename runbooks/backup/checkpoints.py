@@ -65,9 +65,11 @@ def _agreed(connection: Connection, known: Sequence[Checkpoint]) -> int:
     On a new timeline what is known is recorded again: its way may lead there from backups that the old one has not.
     """
     row = connection.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
-    if known and row is not None and known[-1].timeline != int(row[0][:8], 16):
+    timeline = 0 if row is None else int(row[0][:8], 16)
+    if known and known[-1].timeline != timeline:
         return min(each.height for each in known) - 1
-    recorded = {each.height: each.block_hash for each in known}  # a later one of the same height wins
+    # A later one of the same height wins; one of another timeline says nothing of the way on this one.
+    recorded = {each.height: each.block_hash for each in known if each.timeline == timeline}
     rows = connection.execute(_HASHES, {"heights": list(recorded)}).fetchall()
     return max((height for height, block in rows if recorded[height] == display(block)), default=-1)
 

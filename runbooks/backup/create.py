@@ -100,7 +100,7 @@ def create(
             started_at=started.isoformat(timespec="seconds"),
             ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
             tip=after.tip,
-            audit=after.audit,
+            audit=before.audit,
             data_size=server.size,
             base=base,
             files=files,

@@ -79,7 +79,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One backup. `tip` and `audit` were read when it had ended; `start_lsn` and `stop_lsn` bound the WAL it needs.
+    """One backup. `tip` was read when it had ended, `audit` before it began; both LSNs bound the WAL that it needs.
 
     `cluster` is PostgreSQL's system identifier, `data_size` what the files of the database take, in bytes.
     """

@@ -51,13 +51,15 @@ def compare(
     """
     with psycopg.connect(url, autocommit=True) as connection:
         if not trail.is_there(connection):
+            if wanted is not None:
+                raise _lacking(wanted)
             return {"operating data": "the database has no trail yet"}, []
         head = trail.head(connection)
         upto = 0 if head is None else head.seq
         there = list(trail.links(connection))
         copy = [] if anchor is None else list(Anchor(anchor, cluster).links())
         if wanted is not None and (wanted.seq, wanted.hash) not in {(each.seq, each.hash.hex()) for each in there}:
-            raise RefusedError(f"the restored trail lacks entry {wanted.seq}, which the backup was made with")
+            raise _lacking(wanted)
         forged = examine(there, [each for each in copy if each.seq <= upto])
         if forged:
             raise RefusedError(f"the restored trail is not what its copy says: {forged[0].sentence}")
@@ -67,6 +69,10 @@ def compare(
             switch = cursor.execute(_SWITCH).fetchone()
     seen["operating data"] = _tables(there, keys, switch)
     return seen, [_line(each) for each in copy if each.seq > upto]
+
+
+def _lacking(wanted: Head) -> RefusedError:
+    return RefusedError(f"the restored trail lacks entry {wanted.seq}, which the backup was made with")
 
 
 def _covered(copy: Sequence[Link], upto: int) -> str:

@@ -82,14 +82,15 @@ class Restoring:
         private_directory(self.folder)
         state = read_object(self.folder / STATE)
         self._require_ours()
-        live = self.place.source.timeline(self.repository.cluster)
+        # Begun before, it goes on as it was planned, whatever has become of the live server since.
+        live = int(state["timeline"]) if state else self.place.source.timeline(self.repository.cluster)
         if not state and live is not None:
             self.tell(self.place.source.archive_now(within=ARCHIVE_SECONDS))
         chosen = self._plan(backup or state.get("backup"), target, live)
         if not state:
             self.tell(f"from {chosen.backup.id} {'as it is' if chosen.as_it_is else f'to {target}'}")
             restore.fetch(self.repository, chosen, self.opening, self.folder, self.progress)
-            self._note(stage=FETCHED, backup=chosen.backup.id)
+            self._note(stage=FETCHED, backup=chosen.backup.id, timeline=str(chosen.timeline))
         data = self.folder / restore.DATA
         with scratch(data, self.folder / "postgresql.log") as server:
             restore.recover(server, chosen, self.folder, within=max(1.0, deadline - time.monotonic()))
@@ -103,7 +104,7 @@ class Restoring:
                 raise
         seconds = round(time.monotonic() - began, 2)
         self._record(chosen, target, seconds, tip, checks)
-        self._note(stage=PROVEN, backup=chosen.backup.id)
+        self._note(stage=PROVEN, backup=chosen.backup.id, timeline=str(chosen.timeline))
         shutil.rmtree(self.folder / restore.WAL, ignore_errors=True)
         plain = None if tip is None else msgspec.to_builtins(tip)
         return Restored(chosen.backup.id, str(target), str(self.folder), plain, checks, lost, seconds)
@@ -133,8 +134,7 @@ class Restoring:
 
     def _compare_operating(self, server: Scratch, chosen: Plan) -> tuple[dict[str, str], list[str]]:
         url = server.url(self._indexer().database)
-        # Where it is only consistent, what was read at its very end may be missing.
-        head = None if chosen.as_it_is else chosen.backup.audit
+        head = chosen.backup.audit
         checks, lost = operating.compare(url, self.place.anchor, self.repository.cluster, head)
         for name, what in checks.items():
             self.tell(f"{name}: {what}")

@@ -114,7 +114,7 @@ def _to_latest(target: Target, candidates: Sequence[Manifest], known: Known, cho
     timeline = timelines.now(known.recorded, known.backups, known.live)
     if chosen is not None and not (_is_in_window(chosen, known) and leads_to(chosen, timeline, known.ancestry)):
         settings = {"recovery_target": "immediate"}
-        return replace(_planned(chosen, chosen.timeline, settings, Lsn.parse(chosen.stop_lsn)), as_it_is=True)
+        return replace(_planned(chosen, chosen.timeline, settings, Lsn(Lsn.parse(chosen.stop_lsn) - 1)), as_it_is=True)
     fit = [each for each in candidates if leads_to(each, timeline, known.ancestry)]
     return _planned(_newest(fit, target), timeline, {})
 

@@ -34,4 +34,5 @@ def now(recorded: Sequence[Checkpoint], backups: Sequence[Manifest], live: int |
     """Return the live timeline: the live server's word, else the last that was recorded, else the last backup's."""
     if live is not None:
         return live
-    return recorded[-1].timeline if recorded else max((each.timeline for each in backups), default=1)
+    told = [each.timeline for each in recorded] or [each.timeline for each in backups]
+    return (told or [1])[-1]

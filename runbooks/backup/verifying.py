@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from indexer.progress import quiet
-from runbooks.backup import wal
+from runbooks.backup import proofs, wal
 from runbooks.backup.create import read_list
 from runbooks.backup.keys import IDENTITY, load_opening, load_trusted
 from runbooks.backup.restoring import known_of
+from runbooks.backup.retention import Policy, keep
 from runbooks.backup.sealed import require_stored, unseal
-from runbooks.backup.target import Target, plan
+from runbooks.backup.target import Known, Target, plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -81,10 +82,12 @@ def verify(repository: Repository, backup: str, keys: Path, progress: Progress =
 def _way(repository: Repository, backup: Manifest, trusted: Collection[bytes], opening: Opening | None) -> wal.Way:
     """Return the WAL that a restore of this backup to the end of the archive would take."""
     archived = wal.names(repository)
-    if opening is None:  # the histories of timelines are encrypted
-        return wal.way(archived, backup, {})
     there, _ = repository.backups(trusted)
-    known = known_of(repository, opening, there, None)
+    if opening is None:  # the histories of timelines are encrypted: it is looked along the backup's own
+        proven = proofs.proven(proofs.read(repository, trusted))
+        known = Known(there, [], live=backup.timeline, since=keep(there, proven, Policy()).since)
+    else:
+        known = known_of(repository, opening, there, None)
     chosen = plan(Target("latest"), known, backup)
     return wal.way(archived, backup, known.ancestry, timeline=chosen.timeline, until=chosen.last)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -80,7 +81,9 @@ def archive(repository: Repository, path: Path, keys: Callable[[], Sealing], mar
                 f"{path.name} is archived already with other content: two servers write to this repository"
             ) from None
         return False
-    mark.touch()
+    finally:
+        with suppress(OSError):  # a read-only directory of keys: then only the mark is missing
+            mark.touch()
     return True
 
 

@@ -153,10 +153,9 @@ def test_its_wal_waits_for_the_archive_from_the_first_file_of_its_timeline_on(
         assert (folder / "archive_status" / f"{name}.ready").exists(), name
     for name in waiting:
         assert wal.archive(repository, folder / name, lambda: story.sealing, tmp_path / "mark")
-    assert not [path for path in (folder / "archive_status").glob("00000002*.done")]
+    assert not list((folder / "archive_status").glob("00000002*.done"))
 
 
-@pytest.mark.xfail(reason="checkpoints.since counts what the old timeline had of a height as recorded", strict=True)
 def test_a_block_that_both_timelines_have_is_recorded_on_the_new_one_too(
     story: Story, chosen: Plan, promoted: Scratch
 ) -> None:

@@ -218,7 +218,6 @@ def test_an_old_backup_whose_later_wal_was_pruned_is_whole_and_comes_back_as_it_
             connection.execute("CREATE TABLE index.written ()")  # it takes writes
 
 
-@pytest.mark.xfail(reason="verify without an identity knows no window: it asks for WAL up to the end", strict=True)
 def test_an_old_backup_is_whole_on_a_host_without_the_identity_too(story: Story, scene: Scene) -> None:
     aged(story, scene)
     pruning.prune(scene.there, keys.load_trusted(scene.keys))

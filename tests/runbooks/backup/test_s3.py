@@ -14,6 +14,7 @@ from runbooks.backup.checkpoints import Log
 from runbooks.backup.create import Wanted, create
 from runbooks.backup.errors import RefusedError
 from runbooks.backup.listing import Listing
+from runbooks.backup.lsn import Segment
 from runbooks.backup.manifest import new_id
 from runbooks.backup.repository import Repository, clusters
 from runbooks.backup.restoring import known_of
@@ -50,10 +51,12 @@ def made(story: Story, place: Repository, kind: Kind) -> Manifest:
     return backup
 
 
-def with_wal(story: Story, place: Repository, folder: Path) -> None:
+def with_wal(story: Story, place: Repository, folder: Path, since: Manifest) -> None:
+    """Bring the bucket what is archived since a backup and is not there yet."""
     folder.mkdir(exist_ok=True)
-    live = story.server.place.repository()
-    for name in wal.names(live):
+    live, there = story.server.place.repository(), set(wal.names(place))
+    first = Segment(since.timeline, since.first_segment).name(since.segment_size)
+    for name in (each for each in wal.names(live) if each >= first and each not in there):
         wal.fetch(live, name, folder / name, story.opening)
         wal.archive(place, folder / name, lambda: story.sealing, folder / "mark")
 
@@ -62,12 +65,12 @@ def test_backups_in_a_bucket_are_made_listed_verified_and_fetched(
     story: Story, place: Repository, tmp_path: Path
 ) -> None:
     full = made(story, place, "full")
-    with_wal(story, place, tmp_path / "wal-of-full")
+    with_wal(story, place, tmp_path / "wal-of-full", full)
     log = Log(place, story.sealing)
     with story.server.source.connected() as connection:
         log.add(checkpoints.since(connection, log.last))
     incremental = made(story, place, "incremental")
-    with_wal(story, place, tmp_path / "wal-of-incremental")
+    with_wal(story, place, tmp_path / "wal-of-incremental", full)
 
     assert clusters(place.store) == [story.full.cluster]
     assert place.backups(story.opening.trusted) == ([full, incremental], [])
