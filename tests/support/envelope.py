@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIMPLICITY = Path(sys.executable).with_name("simplicity")
+
+
+def own_ports() -> dict[str, str]:
+    """Return settings by which an envelope has ports that no other one prefers.
+
+    One that starts while a service of ours is away for a moment would else take its port. Below those that the kernel
+    gives to outgoing connections.
+    """
+    low = random.randrange(20_000, 31_900, 100)
+    return {"SIMPLICITY_PORT_RANGE": f"{low}-{low + 99}"}
 
 
 @dataclass(frozen=True)

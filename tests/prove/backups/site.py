@@ -15,7 +15,7 @@ import httpx2
 from infra.environment import load
 from infra.local.supervisor import Supervisor
 from runbooks.backup.place import Backups
-from tests.support.envelope import Throwaway
+from tests.support.envelope import Throwaway, own_ports
 
 if TYPE_CHECKING:
     import subprocess
@@ -104,7 +104,7 @@ def _metric(text: str, name: str) -> float:
 def site(*arguments: str) -> Iterator[Site]:
     """Bring an envelope up for the time of a `with`; nothing of it is left."""
     home = Path(tempfile.mkdtemp(prefix="simplicity-prove-"))
-    made = Site(home)
+    made = Site(home, settings=own_ports())
     try:
         made.up(*arguments)
         yield made

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runbooks.drivers.operations import OperationStore
-from tests.support.envelope import Throwaway
+from tests.support.envelope import Throwaway, own_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Throwaway]:
-    made = Throwaway(tmp_path_factory.mktemp("envelope"))
+    made = Throwaway(tmp_path_factory.mktemp("envelope"), settings=own_ports())
     try:
         yield made
     finally:
