@@ -16,7 +16,7 @@ from runbooks.engine.command import document_of, explained, fail
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runbooks.backup.engine import LocalBackupEngine
+    from runbooks.backup.place import Backups
 
 EXIT_WRONG, EXIT_USAGE = 1, 2
 
@@ -72,8 +72,8 @@ def list_(*, cluster: ClusterId = "", as_json: AsJson = False, environment: Docu
     from runbooks.backup.listing import Listing  # noqa: PLC0415 - not needed for --help
 
     with _told():
-        engine = _engine(environment, cluster)
-        listing = Listing.of(engine.place.repository(cluster or None), engine.place.keys)
+        place = _place(environment)
+        listing = Listing.of(place.repository(cluster or None), place.keys)
     if as_json:
         typer.echo(json.dumps(listing.as_dict(), indent=2))
     else:
@@ -101,7 +101,7 @@ def verify(
     if prove:
         _carry_out("prove-backup", {"backup": backup, "cluster": cluster}, as_json=as_json, environment=environment)
     with _told():
-        place = _engine(environment, cluster).place
+        place = _place(environment)
         found = read_all(place.repository(cluster or None), backup, place.keys, _progress)
     typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.sentence)
 
@@ -185,7 +185,7 @@ def prune(
     from runbooks.backup.retention import Policy  # noqa: PLC0415 - as above
 
     with _told():
-        place = _engine(environment, "").place
+        place = _place(environment)
         repository, trusted = place.repository(), load_trusted(place.keys)
         found = pruning.plan(repository, trusted, Policy())[0] if dry_run else pruning.prune(repository, trusted)
         if not dry_run:
@@ -216,7 +216,7 @@ def configuration(
     from runbooks.backup.restore import read_configuration  # noqa: PLC0415 - as above
 
     with _told():
-        place = _engine(environment, cluster).place
+        place = _place(environment)
         repository, opening = place.repository(cluster or None), load_opening(place.keys)
         names = read_configuration(repository, repository.manifest(backup, opening.trusted), opening, target)
     typer.echo("\n".join(names))
@@ -256,15 +256,10 @@ def _carry_out(
     run(name, arg=given, only_plan=False, first="", yes=yes, as_json=as_json, environment=environment)
 
 
-def _engine(environment: Path | None, cluster: str) -> LocalBackupEngine:
-    from runbooks.backup.engine import local_backup_engine  # noqa: PLC0415 - not needed for --help
-    from runbooks.drivers.operations import OperationStore  # noqa: PLC0415 - as above
-    from runbooks.engine.wiring import runs_home  # noqa: PLC0415 - as above
+def _place(environment: Path | None) -> Backups:
+    from runbooks.backup.place import Backups  # noqa: PLC0415 - not needed for --help
 
-    document, _ = document_of(environment)
-    made = local_backup_engine(document, OperationStore(runs_home() / "operations"))
-    made.cluster = cluster or None
-    return made
+    return Backups(document_of(environment)[0])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, TYPE_CHECKING
 
-from audit.objects import ObjectExistsError, ObjectStoreError
+from audit.objects import ObjectStoreError
 from indexer.progress import quiet
 from infra.local.components.postgresql import binary
 from runbooks.backup import source as asking
@@ -224,5 +224,5 @@ def _put_configuration(repository: Repository, sealing: Sealing, wanted: Wanted)
 
 
 def _put(repository: Repository, backup: str, part: str, data: bytes) -> None:
-    with suppress(ObjectExistsError):  # an attempt that was cut off may have left it: the manifest's sums decide
-        repository.store.put(repository.name("backups", backup, part), data, replace=True)
+    # An attempt that was cut off may have left another one.
+    repository.store.put(repository.name("backups", backup, part), data, replace=True)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from indexer.progress import Progress
     from infra.environment import Environment
+    from runbooks.backup.keys import Opening
     from runbooks.backup.manifest import Manifest
     from runbooks.drivers.operations import OperationStore
     from runbooks.drivers.protocols import BackupKind, Json
@@ -164,7 +165,7 @@ class LocalBackupEngine:
         done = restoring.run(operation.target or None, parse(str(operation.arguments["to"])), within=self.within)
         return done.sentence, done.as_dict()
 
-    def _opening(self) -> Any:  # noqa: ANN401 - an Opening, whose type is imported for type checks only
+    def _opening(self) -> Opening:
         return load_opening(self.place.keys)
 
 

@@ -76,25 +76,20 @@ def _stop(context: Context) -> Mapping[str, Json]:
     return {}
 
 
-def _cluster(context: Context) -> str:
-    from runbooks.backup.wal import cluster_of  # noqa: PLC0415 - as above
-
-    live, restored, _ = _paths(context)
-    return cluster_of(restored if restored.exists() else live)
+def _running(context: Context) -> list[str]:
+    return sorted(name for name, state in _states(context).items() if state in RUNNING)
 
 
 def _stay_stopped(context: Context) -> None:
     """Stop again what somebody has started since: files are never moved under a server that runs."""
-    if any(state in RUNNING for state in _states(context).values()):
+    if _running(context):
         _drive(context, f"stop-{secrets.token_hex(2)}", SERVICES)
-    running = sorted(name for name, state in _states(context).items() if state in RUNNING)
-    if running:
+    if running := _running(context):
         raise Halt(f"{', '.join(running)} runs again; stop it, then resume")
 
 
 def _are_stopped(context: Context) -> str:
-    running = sorted(name for name, state in _states(context).items() if state in RUNNING)
-    if running:
+    if running := _running(context):
         raise Unmet(f"still running: {', '.join(running)}")
     return "api, sync, backup and postgresql are stopped"
 
