@@ -17,7 +17,6 @@ from runbooks.backup.sealed import sign, signed_body
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from indexer.store.connection import Connection
     from runbooks.backup.keys import Sealing
@@ -113,15 +112,6 @@ def find(checkpoints: Iterable[Checkpoint], *, height: int | None = None, block_
     found = None
     for each in checkpoints:
         if each.block_hash == block_hash or each.height == height:
-            found = each
-    return found
-
-
-def at_or_before(checkpoints: Iterable[Checkpoint], moment: datetime) -> Checkpoint | None:
-    """Return the last one that was seen at a moment."""
-    found = None
-    for each in checkpoints:
-        if each.seen_at <= moment.timestamp():
             found = each
     return found
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,13 +101,3 @@ def _read(repository: Repository, backup: Manifest, opening: Opening | None) -> 
             else:
                 unseal(source, None, part.sums, opening.identity, name=name)
     return backup.base.content_size + backup.configuration.content_size
-
-
-def configuration_names(repository: Repository, backup: Manifest, opening: Opening) -> list[str]:
-    """Return the names of the files of configuration in a backup."""
-    part, plain = backup.configuration, io.BytesIO()
-    with repository.reading(backup.id, part.name) as source:
-        unseal(source, plain, part.sums, opening.identity, name=f"{part.name} of {backup.id}")
-    plain.seek(0)
-    with tarfile.open(fileobj=plain) as tar:
-        return tar.getnames()

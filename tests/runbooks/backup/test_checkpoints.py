@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from audit.objects import open_store
 from runbooks.backup import checkpoints
-from runbooks.backup.checkpoints import Checkpoint, Log, at_or_before, find
+from runbooks.backup.checkpoints import Checkpoint, Log, find
 from runbooks.backup.errors import RefusedError
 from runbooks.backup.repository import Repository
 from runbooks.backup.sealed import sign
@@ -49,14 +49,6 @@ def test_a_height_finds_what_was_last_recorded_of_it_and_a_hash_its_own() -> Non
     assert find(points, height=0) is None
     assert find(points, block_hash="ff" * 32) is None
     assert find([], height=0) is None
-
-
-def test_a_moment_finds_the_last_one_that_was_seen_by_then() -> None:
-    points = [point(number) for number in range(1, 4)]
-    assert at_or_before(points, NOON) is None
-    assert at_or_before(points, NOON + timedelta(seconds=2)) == points[1]
-    assert at_or_before(points, NOON + timedelta(seconds=2.5)) == points[1]
-    assert at_or_before(points, NOON + timedelta(days=1)) == points[2]
 
 
 def test_what_was_added_is_read_in_its_order(place: Repository, sealing: Sealing) -> None:

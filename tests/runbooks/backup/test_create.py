@@ -135,12 +135,12 @@ def test_nothing_secret_stands_in_the_clear_in_the_repository(story: Story) -> N
             assert not [ticker for ticker in tickers if ticker in data + listed], name
 
 
-def test_what_is_looked_for_above_would_be_found_if_it_were_not_sealed(story: Story) -> None:
+def test_what_is_looked_for_above_would_be_found_if_it_were_not_sealed(story: Story, tmp_path: Path) -> None:
     plain = io.BytesIO()
     with story.repository.reading(story.full.id, story.full.base.name) as source:
         unseal(source, plain, story.full.base.sums, story.opening.identity, name="it")
     assert any(address in plain.getvalue() for address in addresses(story))
-    names = verifying.configuration_names(story.repository, story.full, story.opening)
+    names = restore.read_configuration(story.repository, story.full, story.opening, tmp_path / "configuration")
     assert {"environment.json", "secrets/database_writer_password", "secrets/database_backup_password"} <= set(names)
 
 
