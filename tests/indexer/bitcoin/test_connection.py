@@ -53,11 +53,13 @@ class _Handler(socketserver.StreamRequestHandler):
             lengths = [part.split(b":")[1] for part in head.splitlines() if part.startswith(b"Content-Length")]
             self.server.requests.append(head + self.rfile.read(int(lengths[0]) if lengths else 0))
             answer = self.server.answers.pop(0)
-            if answer is None:
-                return
-            self.wfile.write(answer)
-            if self.server.answers[:1] == [None]:
+            # Taken before writing: a client that has read enough may ask again, elsewhere, while this still writes.
+            last = self.server.answers[:1] == [None]
+            if last:
                 self.server.answers.pop(0)
+            if answer is not None:
+                self.wfile.write(answer)
+            if last or answer is None:
                 return
 
 
