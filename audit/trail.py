@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -106,7 +107,12 @@ def cluster_id(connection: Connection) -> str:
 
 
 def _streamed(connection: Connection, query: str, *values: object) -> Generator[Link]:
-    with connection.transaction(), connection.cursor("audit_links", row_factory=tuple_row) as cursor:
+    with (
+        connection.transaction(),
+        # psycopg leaves it open where closing it finds the server gone; once the connection is lost, closing works.
+        closing(connection.cursor("audit_links", row_factory=tuple_row)) as opened,
+        opened as cursor,
+    ):
         cursor.itersize = _BATCH
         cursor.execute(query, values)
         for row in cursor:

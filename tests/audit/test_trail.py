@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import threading
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -123,6 +125,25 @@ def test_links_are_given_in_order_from_a_number_on_and_from_the_end(connection: 
     assert list(trail.newest(connection)) == links[::-1]
     assert trail.at(connection, 3) == links[2]
     assert trail.at(connection, 8) is None
+
+
+def test_a_server_that_goes_while_rows_are_given_is_an_error_and_leaves_no_cursor_open(
+    connection: Connection, database_url: str
+) -> None:
+    append(connection, 2)
+    with connection.transaction():
+        (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+    rows = trail.links(connection)
+    next(rows)
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(psycopg.OperationalError):
+            rows.close()
+        del rows
+        gc.collect()
+    assert not seen
 
 
 def test_a_restored_trail_adopts_what_it_lacks_exactly(connection: Connection, empty_database_url: str) -> None:
