@@ -14,6 +14,7 @@ import msgspec
 from indexer.bitcoin.block import display
 from runbooks.backup.errors import RefusedError
 from runbooks.backup.sealed import sign, signed_body
+from runbooks.backup.source import timeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -63,8 +64,7 @@ def _agreed(connection: Connection, known: Sequence[Checkpoint]) -> int:
 
     On a new timeline what is known is recorded again: its way may lead there from backups that the old one has not.
     """
-    row = connection.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
-    timeline = 0 if row is None else int(row[0][:8], 16)
+    timeline = timeline_of(connection)
     if known and known[-1].timeline != timeline:
         return min(each.height for each in known) - 1
     # A later one of the same height wins; one of another timeline says nothing of the way on this one.

@@ -22,7 +22,7 @@ from runbooks.backup.scratch import scratch
 from runbooks.backup.target import Known, Target, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from indexer.progress import Progress
@@ -220,11 +220,15 @@ class Restoring:
 def known_of(repository: Repository, opening: Opening, backups: Sequence[Manifest], live: int | None) -> Known:
     """Return what a plan is made from."""
     archived = wal.names(repository)
-    proven = proofs.proven(proofs.read(repository, opening.trusted))
     return Known(
         backups=backups,
         recorded=list(checkpoints.read(repository, opening.trusted)),
         ancestry=wal.histories(repository, archived, opening),
         live=live,
-        since=keep(backups, proven, Policy()).since,
+        since=kept_since(repository, opening.trusted, backups),
     )
+
+
+def kept_since(repository: Repository, trusted: Collection[bytes], backups: Sequence[Manifest]) -> int | None:
+    """Return the segment from which on all WAL is kept, None where none is given up."""
+    return keep(backups, proofs.proven(proofs.read(repository, trusted)), Policy()).since

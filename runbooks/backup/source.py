@@ -82,10 +82,17 @@ class Source:
             with self.connected() as connection:
                 if server(connection).cluster != cluster:
                     return None
-                row = connection.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
+                return timeline_of(connection)
         except BackupError:
             return None
-        return None if row is None else int(row[0][:8], 16)
+
+
+def timeline_of(connection: Connection) -> int:
+    """Ask a server that takes writes for the timeline that it is on."""
+    row = connection.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
+    if row is None:
+        raise BackupError("the server says nothing of its WAL")
+    return int(row[0][:8], 16)
 
 
 @dataclass(frozen=True, slots=True)

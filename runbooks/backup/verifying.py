@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from indexer.progress import quiet
-from runbooks.backup import proofs, wal
+from runbooks.backup import wal
 from runbooks.backup.create import read_list
 from runbooks.backup.keys import IDENTITY, load_opening, load_trusted
-from runbooks.backup.restoring import known_of
-from runbooks.backup.retention import Policy, keep
+from runbooks.backup.restoring import kept_since, known_of
 from runbooks.backup.sealed import require_stored, unseal
 from runbooks.backup.target import Known, Target, plan
 
@@ -82,8 +81,7 @@ def _way(repository: Repository, backup: Manifest, trusted: Collection[bytes], o
     archived = wal.names(repository)
     there, _ = repository.backups(trusted)
     if opening is None:  # the histories of timelines are encrypted: it is looked along the backup's own
-        proven = proofs.proven(proofs.read(repository, trusted))
-        known = Known(there, [], live=backup.timeline, since=keep(there, proven, Policy()).since)
+        known = Known(there, [], live=backup.timeline, since=kept_since(repository, trusted, there))
     else:
         known = known_of(repository, opening, there, None)
     chosen = plan(Target("latest"), known, backup)
