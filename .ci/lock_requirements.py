@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 BUILD = "requirements/build.in"
+CONSTRAINTS = "requirements/constraints.in"
 
 # File, its sources, and the file whose versions it shares.
 LOCKS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
@@ -30,6 +31,7 @@ def compile_lock(name: str, sources: tuple[str, ...], output: Path, constraint: 
     command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", *sources, "--output-file", str(output)]
     command += ["--universal", "--generate-hashes", "--python-version", "3.11", "--quiet"]
     command += ["--no-emit-index-url", "--no-header", "--no-annotate"]
+    command += ["--constraint", CONSTRAINTS]
     command += ["--constraint", str(constraint)] if constraint else []
     command += ["--upgrade"] if upgrade else []
     sys.stderr.write(f"compiling {name}\n")

@@ -38,7 +38,7 @@ def test_a_forbidden_import_breaks_its_contract(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, '.'); {code}"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1, done.stdout
-    assert "infra knows no other folder BROKEN" in done.stdout
+    assert "infra knows only alerts and dashboards BROKEN" in done.stdout
 
 
 @pytest.mark.parametrize("asked", ["--help", "-h"])
