@@ -164,7 +164,11 @@ class Service:
     def _tell(self) -> None:
         """Let metrics read what lives in the parts."""
         metrics = self.telemetry.metrics
-        metrics.watch_pools(self.reader.pools.usage)
+        pools = self.reader.pools
+        metrics.watch_pools(pools.usage)
+        metrics.pull(metrics.database_reachable, lambda: self.watcher.primary_answers, "primary")
+        if pools.has_replica:
+            metrics.pull(metrics.database_reachable, lambda: pools.replica_is_fit, "replica")
         metrics.watch_chain(self._position)
         metrics.pull(metrics.cache_bytes, lambda: self.local.bytes_used)
         metrics.pull(metrics.limiter_degraded, lambda: self.limiter.degraded)

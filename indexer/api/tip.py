@@ -78,6 +78,11 @@ class Watcher:
         return self._problem
 
     @property
+    def primary_answers(self) -> bool:
+        """Whether the primary has been met, and answered when it was asked last."""
+        return not self._problem and self._confirmed >= 0  # a clock that only grows from 0 on
+
+    @property
     def is_down(self) -> bool:
         """Whether no database is there to ask."""
         return bool(self._problem) and not self.pools.replica_is_fit

@@ -65,6 +65,11 @@ class QueryTimeoutError(Exception):
     """A query took longer than its class of statements may."""
 
 
+# What the store's statements raise on a borrowed connection where they were given all of their time: the server ended
+# them, or it hangs. Lost connections and cancelled requests end whenever they do.
+OUT_OF_TIME = (psycopg.errors.QueryCanceled, StoreUnavailableError)
+
+
 class Kind(Enum):
     """What a connection is for."""
 

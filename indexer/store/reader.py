@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString, Self
 
 from indexer.store import queries
 from indexer.store.connection import StoreUnavailableError
-from indexer.store.pools import Kind, Pools, Row
+from indexer.store.pools import OUT_OF_TIME, Kind, Pools, Row
 from indexer.store.rows import first_op_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
 
     from indexer.settings import Settings
@@ -256,10 +256,19 @@ class Reader:
     async def _rows(
         self, kind: Kind, connection: Connection, name: str, query: LiteralString, parameters: Row
     ) -> list[Row]:
+        with self._timed(name):
+            return await self.pools.rows(kind, connection, query, parameters)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Tell how long a query took, unless it was cut short: that would pass for a quick answer."""
         started = time.perf_counter()
-        rows = await self.pools.rows(kind, connection, query, parameters)
+        try:
+            yield
+        except OUT_OF_TIME:
+            self.observe(name, time.perf_counter() - started)  # it is the slowest of all
+            raise
         self.observe(name, time.perf_counter() - started)
-        return rows
 
     @asynccontextmanager
     async def _snapshot(self, kind: Kind, connection: Connection) -> AsyncIterator[None]:
@@ -289,10 +298,9 @@ class Reader:
         async with self.pools.connection(kind) as connection, self._snapshot(kind, connection):
             counted = await self._rows(kind, connection, f"{name}_count", count, parameters)
             async with connection.cursor(name="whole") as cursor:
-                started = time.perf_counter()
-                await self.pools.in_time(kind, connection, cursor.execute(query, parameters))
-                head = await self.pools.in_time(kind, connection, cursor.fetchmany(BATCH))
-                self.observe(f"{name}_all", time.perf_counter() - started)
+                with self._timed(f"{name}_all"):
+                    await self.pools.in_time(kind, connection, cursor.execute(query, parameters))
+                    head = await self.pools.in_time(kind, connection, cursor.fetchmany(BATCH))
 
                 async def batches() -> AsyncIterator[list[Row]]:
                     rows = head if counted[0]["found"] else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter as PlainCounter
 from typing import TYPE_CHECKING
 
@@ -35,12 +37,25 @@ LAST_REORG_DEPTH = Gauge("simplicity_last_reorg_depth", "Blocks taken back by th
 REORG_TOO_DEEP = Gauge(
     "simplicity_reorg_too_deep", "1 while the node's chain left the indexed one below what can be taken back"
 )
+NODE_UP = Gauge("simplicity_node_up", "1 while the Bitcoin node answers; NaN while it is not asked, as by a standby")
+NODE_UP.set(math.nan)
 NODE_FAILURES = Counter("simplicity_node_failures_total", "Times that the node gave no usable answer")
 DATABASE_FAILURES = Counter("simplicity_database_failures_total", "Times that the database was lost or refused")
 ROLE = Enum("simplicity_sync_role", "Does this process write or stand by", states=["starting", "standby", "writer"])
 
+# This process's clock, beside the time at which Prometheus asks: a wrong one shows.
+CLOCK = Gauge("process_clock_seconds", "What this process's clock says, since 1970")
+CLOCK.set_function(time.time)
+
 # An `op` is whatever a stranger wrote into a transaction: as a label it must not grow without bound.
 _KNOWN = frozenset({"deploy", "mint", "transfer", "burn"})
+
+
+def stop_writing() -> None:
+    """Say nothing more of what only a writer sees: what it saw last may be over while another one writes."""
+    ROLE.state("starting")
+    NODE_UP.set(math.nan)
+    REORG_TOO_DEEP.set(0)
 
 
 def count(deltas: Sequence[BlockDelta], seconds: float) -> None:

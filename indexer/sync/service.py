@@ -171,7 +171,7 @@ class Service:
                 return self._steps(follower)
         finally:
             writer.close()
-            metrics.ROLE.state("starting")
+            metrics.stop_writing()
 
     def _become_writer(self) -> Writer | None:
         """Wait for the writer's lock; None when stopped meanwhile."""
@@ -207,10 +207,12 @@ class Service:
                 raise
             if isinstance(error, NodeError):
                 metrics.NODE_FAILURES.inc()
+                metrics.NODE_UP.set(0)
             metrics.REORG_TOO_DEEP.set(isinstance(error, UndoMissingError))
             self._wait(str(error))
             return None
         self._met_node = True
+        metrics.NODE_UP.set(1)
         metrics.REORG_TOO_DEEP.set(0)
         if step is Step.NODE_MOVED:
             self._moved += 1

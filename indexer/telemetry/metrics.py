@@ -93,6 +93,8 @@ class Metrics:
         self._make_access()
         self._make_cache_and_remotes()
         self._make_state()
+        # This process's clock, beside the time at which Prometheus asks: a wrong one shows.
+        self.pull(self._gauge("process_clock_seconds", "What this process's clock says, since 1970"), time.time)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -116,6 +118,9 @@ class Metrics:
             self._gauge("database_connections_active", "Pool connections in use", "pool"),
             self._gauge("database_connections_max", "Pool connections that there may be", "pool"),
             self._gauge("database_pool_queue", "Requests that wait for a connection", "pool"),
+        )
+        self.database_reachable = self._gauge(
+            "database_reachable", "1 while the database answers; a replica, while it is also fit to be read", "database"
         )
 
     def _make_access(self) -> None:

@@ -19,6 +19,7 @@ from indexer import log
 from indexer.store.chain import TIP_CHANNEL
 from indexer.store.connection import StoreError, StoreUnavailableError, connect
 from runbooks.backup import checkpoints
+from runbooks.backup.comparing import Comparison
 from runbooks.backup.errors import BackupError
 from runbooks.backup.metrics import Metrics
 from runbooks.backup.repository import Repository
@@ -47,6 +48,7 @@ class Agent:
     sealing: Sealing
     anchor: ObjectStore | None
     metrics: Metrics = field(default_factory=Metrics)
+    comparison: Comparison = field(default_factory=Comparison)
     refreshed: float = 0.0
 
     def run(self, stop: Event) -> None:
@@ -72,11 +74,15 @@ class Agent:
         logger.info("watching", cluster=repository.cluster, repository=self.store.url)
         self.refreshed = 0.0
         while not stop.is_set():
+            self.metrics.looked.set_to_current_time()
             self._refresh(repository)
             if recorded is None and repository.is_begun:
                 recorded = checkpoints.Log(repository, self.sealing)
+                self.metrics.recorded(recorded.last)
             if recorded is not None and _has_index(connection):
                 self._record(connection, recorded)
+                self.comparison.look(connection, recorded)
+                self.metrics.state_mismatch.set(self.comparison.verdict)
             self._copy_trail(connection, repository.cluster)
             # More than one notification may wait: all of them are answered by the next look.
             for _ in connection.notifies(timeout=WAIT_SECONDS, stop_after=1):
@@ -92,15 +98,18 @@ class Agent:
     def _record(self, connection: Connection, recorded: checkpoints.Log) -> None:
         while found := checkpoints.since(connection, recorded.last):
             recorded.add(found)
-            self.metrics.checkpoint.set(found[-1].height)
-            self.metrics.checkpoint_at.set(found[-1].seen_at)
+            self.metrics.recorded(recorded.last)
+            self.metrics.looked.set_to_current_time()  # a whole chain takes minutes, and is no hanging
 
     def _copy_trail(self, connection: Connection, cluster: str) -> None:
         if not trail.is_there(connection):
+            self.metrics.entries.set(0)
             return
         head = trail.head(connection)
         self.metrics.entries.set(0 if head is None else head.seq)
         if self.anchor is None:
+            self.metrics.anchored.set(0)
+            self.metrics.mismatch.set(0)
             return
         anchor = Anchor(self.anchor, cluster)
         try:

@@ -96,6 +96,14 @@ class Log:
             self.last = [*self.last[-REMEMBERED + 1 :], checkpoint]
         self._write()
 
+    def objects(self) -> list[str]:
+        """Return the names of the repository's objects that have checkpoints, the oldest first."""
+        return _names(self._repository)
+
+    def of(self, name: str) -> list[Checkpoint]:
+        """Return what an object has. Raises RefusedError, MissingObjectError where it was taken away."""
+        return list(_read(self._repository, [name], self._sealing.trusted))
+
     def _write(self) -> None:
         if self._lines:
             data = sign(b"\n".join(self._lines) + b"\n", self._sealing.signer)

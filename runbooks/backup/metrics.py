@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,17 @@ from runbooks.backup.manifest import KINDS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from runbooks.backup.checkpoints import Checkpoint
     from runbooks.backup.manifest import Manifest
     from runbooks.backup.repository import Repository
 
 
 class Metrics:
-    """The gauges of one agent; moments in seconds since the epoch, 0 for never, so that an age is always there."""
+    """The gauges of one agent; moments in seconds since the epoch, 0 for never, so that never has an age too.
+
+    What is not known yet is NaN: an agent that begins while the repository is away must not say that there never was a
+    backup. Only whether it is connected, and whether the repository is there, is known from the beginning.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -35,18 +41,30 @@ class Metrics:
         self._archived = self._gauge("wal_last_archived_timestamp_seconds", "When WAL last reached the repository.")
         self.checkpoint = self._gauge("checkpoint_height", "The last block whose state was recorded outside.")
         self.checkpoint_at = self._gauge("checkpoint_timestamp_seconds", "When that block was recorded.")
+        self.state_mismatch = self._gauge(
+            "state_hash_mismatch",
+            "1 while the index contradicts what was recorded of a block outside of it; NaN until all was compared.",
+        )
         self.entries = self._gauge("audit_entries", "Entries of the audit trail.")
         self.anchored = self._gauge("audit_anchored_entries", "Entries that its copy in a second place has.")
         self.mismatch = self._gauge("audit_anchor_mismatch", "1 while trail and copy contradict one another.")
         self.connected = self._gauge("backup_agent_connected", "1 while the agent watches the database.")
         self.repository_up = self._gauge("backup_repository_up", "1 while the repository can be read.")
+        self.looked = self._gauge(
+            "backup_agent_last_look_timestamp_seconds", "When the agent last went on with its work: old where it hangs."
+        )
+        self.connected.set(0)
+        self.repository_up.set(0)
         for proven in ("yes", "no"):
-            self._count.labels(proven)
+            self._count.labels(proven).set(math.nan)
         for kind in KINDS:
-            self._last.labels(kind)
+            self._last.labels(kind).set(math.nan)
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(f"simplicity_{name}", help_text, labels, registry=self.registry)
+        gauge = Gauge(f"simplicity_{name}", help_text, labels, registry=self.registry)
+        if not labels:
+            gauge.set(math.nan)
+        return gauge
 
     def refresh(self, repository: Repository, trusted: Collection[bytes]) -> None:
         """Read the repository anew. Raises ObjectStoreError where it cannot be read."""
@@ -65,6 +83,11 @@ class Metrics:
         full = [each for each in there if each.kind == "full"]
         self._saved.set(1 - full[-1].stored_size / max(1, full[-1].data_size) if full else 0.0)
         self._wal(repository, there)
+
+    def recorded(self, last: Sequence[Checkpoint]) -> None:
+        """Tell of the last one of the blocks whose state is recorded."""
+        self.checkpoint.set(last[-1].height if last else 0)
+        self.checkpoint_at.set(last[-1].seen_at if last else 0)
 
     def _wal(self, repository: Repository, there: Sequence[Manifest]) -> None:
         archived = wal.names(repository)

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from runbooks.engine.model import Context, Json
 
 
-def _make(context: Context) -> Mapping[str, Json]:
+def make(context: Context) -> Mapping[str, Json]:
+    """Make a backup of the argument `kind`; the facts have its id as `backup`."""
     kind = cast("BackupKind", context.arguments["kind"])
     made = work(context, lambda driver, key: driver.create(key, kind))
     context.record("backup.create", f"backup {made['backup']}", after=dict(made))
     return made
 
 
-def _is_there(context: Context) -> str:
+def is_there(context: Context) -> str:
+    """Say that the backup of this step is in the repository. Raises Unmet while it is not."""
     made = finished(context)
     with told():
         there = [each for each in engine(context).backups() if each.id == made["backup"]]
@@ -31,16 +33,19 @@ def _is_there(context: Context) -> str:
     return f"{there[0].id} is in the repository, signed; {there[0].size} bytes"
 
 
-def _read_back(context: Context) -> Mapping[str, Json]:
+def read_back(context: Context) -> Mapping[str, Json]:
+    """Read the backup that was made, and the WAL after it, to the last byte."""
     whole: Any = work(context, lambda driver, key: driver.verify(key, str(context.facts["backup"])))
     return {"read": whole["sentence"]}
 
 
-def _was_whole(context: Context) -> str:
+def was_whole(context: Context) -> str:
+    """Say that nothing was missing. Raises Unmet while it is not read."""
     return f"{finished(context)['wal_files']} WAL files follow it without a gap"
 
 
-def _prune(context: Context) -> Mapping[str, Json]:
+def prune(context: Context) -> Mapping[str, Json]:
+    """Remove what retention no longer wants."""
     found: Any = work(context, lambda driver, key: driver.prune(key))
     if found["removed"] or found["wal_files"]:
         context.record("backup.prune", context.environment.name, after={"removed": found["removed"]})
@@ -66,8 +71,8 @@ RUNBOOK = Runbook(
             name="make",
             title="Copy the database, compressed and encrypted, into the repository",
             asserts="its manifest is there and signed by the environment's key",
-            act=_make,
-            check=_is_there,
+            act=make,
+            check=is_there,
             within=600.0,
             by_hand="`pg_basebackup --format=tar --wal-method=none`, through zstd and age, into the repository; only "
             "this command writes the signed manifest",
@@ -76,8 +81,8 @@ RUNBOOK = Runbook(
             name="read-back",
             title="Read it back to the last byte, with the WAL after it",
             asserts="all bytes are those that were written, and no WAL file is missing",
-            act=_read_back,
-            check=_was_whole,
+            act=read_back,
+            check=was_whole,
             within=600.0,
             by_hand="`simplicity backup verify ID`",
         ),
@@ -85,7 +90,7 @@ RUNBOOK = Runbook(
             name="prune",
             title="Remove what retention no longer wants",
             asserts="the new backup is among those that stay",
-            act=_prune,
+            act=prune,
             check=_was_pruned,
             within=300.0,
             by_hand="`simplicity backup prune`",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runbooks.backup.books.prove_backup import discard, is_proven, restore
 from runbooks.backup.driving import engine, finished, see_backups, told, work
 from runbooks.backup.parameters import BACKUP, CLUSTER, RESTORE_SECONDS, TO
-from runbooks.drivers.of_run import service_control
+from runbooks.drivers.of_run import drive, services
 from runbooks.engine.model import Halt, Look, Runbook, Step, Unmet
 
 if TYPE_CHECKING:
@@ -24,25 +24,13 @@ RUNNING = frozenset({"running", "not ready"})
 
 def _drive(context: Context, action: str, names: tuple[str, ...]) -> None:
     """Stop or start services, one operation each: the same for whoever comes after a killed process."""
-    from runbooks.drivers.operations import wait  # noqa: PLC0415 - as above
-    from runbooks.drivers.protocols import Phase, Refusal  # noqa: PLC0415 - as above
-
-    control = service_control(context)
     for name in names:
-        key = f"{context.key}-{action}-{name}"
         context.say(f"{action} {name}")
-        try:
-            getattr(control, action.partition("-")[0])(key, name)
-            done = wait(control, key, context.remaining())
-        except Refusal as error:
-            raise Halt(str(error)) from None
-        if done.phase is not Phase.DONE:
-            raise Halt(f"cannot {action} {name}: {done.detail}")
+        drive(context, "start" if action == "start" else "stop", name, f"{context.key}-{action}-{name}")
 
 
 def _states(context: Context) -> dict[str, str]:
-    found = service_control(context).services()
-    return {one.name: one.state for one in found if one.name in SERVICES or one.group in SERVICES}
+    return {one.name: one.state for one in services(context) if one.name in SERVICES or one.group in SERVICES}
 
 
 def _paths(context: Context) -> tuple[Path, Path, Path]:

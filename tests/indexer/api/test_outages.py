@@ -114,7 +114,9 @@ async def test_while_the_database_is_down_older_answers_are_given_and_marked(app
         assert_away(await app.ask(NEVER_ASKED))
         assert (await app.ask("/health")).status == 200
         assert (await app.ask("/health/ready")).status == 200
+        assert app.metric("database_reachable", database="primary") == 0
     assert await fresh_again(app, LIST, NEVER_ASKED) < BACK
+    assert app.metric("database_reachable", database="primary") == 1
     assert app.metric("cache_requests_total", result="stale") >= 20
 
 
@@ -238,8 +240,10 @@ async def slowest(app: App, targets: list[str], seconds: float) -> tuple[float, 
 @pytest.mark.proof
 async def test_a_hung_database_is_noticed_and_older_answers_come_at_once(app: App, own: Cluster) -> None:
     await app.ask(LIST)
+    assert app.metric("database_reachable", database="primary") == 1
     with hung(own):
         await until(lambda: app.api.service.watcher.is_down, within=5, what="the outage")
+        assert app.metric("database_reachable", database="primary") == 0
         longest, statuses = await slowest(app, [LIST], 1)
         assert longest < 0.1
         assert statuses == {200}

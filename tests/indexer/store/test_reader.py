@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from indexer.settings import Settings
 from indexer.store.connection import StoreUnavailableError, connect
-from indexer.store.pools import Kind
+from indexer.store.pools import Kind, QueryTimeoutError
 from indexer.store.reader import BATCH, Filter, NothingIndexedError, Page, Reader, Snapshot
 from tests.support.api import Chain, chained, until
 from tests.support.memory_node import hash_of
@@ -176,6 +177,67 @@ async def test_each_query_is_told_by_name_with_its_time(chain: Chain) -> None:
             pass
     assert [name for name, _ in told] == ["tickers", "tickers_count", "tickers_all"]
     assert all(0 < seconds < 5 for _, seconds in told)
+
+
+@asynccontextmanager
+async def waiting(
+    chain: Chain, told: list[str], **changes: object
+) -> AsyncIterator[tuple[asyncio.Task[object], Reader]]:
+    """A query that waits for a table which somebody holds, and the reader that asks it."""
+    async with reading(chain.url, **changes) as reader:
+        reader.observe = lambda name, seconds: told.append(f"{name} {seconds:.0f} s")
+        with connect(chain.url) as holder, holder.transaction():
+            holder.execute("LOCK TABLE index.deploys IN ACCESS EXCLUSIVE MODE")
+            asking = asyncio.create_task(reader.tickers(Page()))
+            waits = (
+                "SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+                " WHERE NOT granted AND datname = current_database()"
+            )
+            await until(lambda: holder.execute(waits).rowcount == 1, what="the question")
+            yield asking, reader
+
+
+async def test_a_query_that_the_server_ended_when_its_time_was_over_is_told_as_the_slowest(chain: Chain) -> None:
+    told: list[str] = []
+    async with waiting(chain, told, QUERY_TIMEOUT=1, BULK_QUERY_TIMEOUT=1) as (asking, reader):
+        with pytest.raises(QueryTimeoutError):
+            await asking
+        with pytest.raises(QueryTimeoutError):
+            async with reader.all_tickers(5):
+                pass
+    assert told == ["tickers 1 s", "tickers_count 1 s"]
+
+
+async def test_a_query_to_a_server_that_hangs_is_told_as_the_slowest(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server would end it after 30 s, and nobody waits for that long: as for one that hangs.
+    monkeypatch.setattr("indexer.store.pools.GRACE", -29.0)
+    told: list[str] = []
+    async with waiting(chain, told, QUERY_TIMEOUT=30) as (asking, _):
+        with pytest.raises(StoreUnavailableError, match="no answer within 1 s"):
+            await asking
+    assert told == ["tickers 1 s"]
+
+
+async def test_a_query_that_was_cut_short_is_not_told_as_a_quick_one(chain: Chain) -> None:
+    told: list[str] = []
+    async with waiting(chain, told) as (asking, reader):
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        reader.pools.primary_is_away = True
+        with pytest.raises(StoreUnavailableError):
+            await reader.tickers(Page())
+    async with waiting(chain, told) as (asking, _):
+        with connect(chain.url) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'simplicity-api'"
+            )
+        with pytest.raises(StoreUnavailableError):
+            await asking
+    assert told == []
 
 
 async def test_the_way_from_a_block_that_stands_is_what_came_after_it(chain: Chain) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +17,7 @@ DOCUMENTED = {
     "database_connections_max",
     "database_pool_queue",
     "database_pool_wait_seconds",
+    "database_reachable",
     "jwt_tokens_issued_total",
     "authentication_failures_total",
     "rate_limited_total",
@@ -33,6 +35,7 @@ DOCUMENTED = {
     "event_streams_open",
     "maintenance_mode",
     "api_ready",
+    "process_clock_seconds",
     "process_resident_memory_bytes",
     "process_cpu_seconds_total",
     "process_open_fds",
@@ -100,6 +103,11 @@ def test_what_can_be_refused_is_there_before_the_first_refusal(metrics: Metrics)
     assert value(metrics, "rate_limited_total", **{"class": "read"}) == 0
     assert value(metrics, "simplicity_api_reorgs_total") == 0
     assert all(value(metrics, "cache_requests_total", result=result) == 0 for result in CACHE_RESULTS)
+
+
+def test_the_clock_is_that_of_the_moment_in_which_it_is_asked_for(metrics: Metrics) -> None:
+    before = time.time()
+    assert before <= (value(metrics, "process_clock_seconds") or 0) <= time.time()
 
 
 def test_what_lives_elsewhere_is_read_when_it_is_asked_for(metrics: Metrics) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import httpx2
+import psycopg
 import pytest
 
 from audit import trail
@@ -118,6 +120,7 @@ def test_another_process_goes_on_and_records_nothing_twice(story: Story, tmp_pat
         with watching(made):
             made.wait(lambda: made.metric("audit_anchored_entries") > 0)  # noqa: B023 - it is called here
             made.wait(lambda: len(made.recorded()) >= tip)  # noqa: B023 - as above
+            made.wait(lambda: made.metric("checkpoint_height") == tip)  # noqa: B023 - as above
     assert [each.height for each in made.recorded()] == list(range(1, tip + 1))
 
 
@@ -128,6 +131,8 @@ def test_before_the_first_backup_nothing_is_recorded(story: Story, tmp_path: Pat
         assert made.store.names() == []
         assert made.metric("backup_last_timestamp_seconds", kind="full") == 0
         assert made.metric("audit_anchored_entries") == 0
+        assert made.metric("audit_anchor_mismatch") == 0
+        assert math.isnan(made.metric("state_hash_mismatch")), "nothing is recorded that it could be compared with"
         made.place.begin("local", None, story.sealing.signer)
         made.wait(lambda: made.metric("checkpoint_height") == story.chain.height)
 
@@ -145,6 +150,21 @@ def test_the_database_may_go_away_and_come_back(story: Story, watched: Watched) 
     index(story.server.writer_url, story.chain)
     watched.wait(lambda: watched.metric("checkpoint_height") == tip + 1, within=AGAIN - (time.monotonic() - began))
     assert watched.metric("backup_agent_connected") == 1
+
+
+def test_an_index_that_contradicts_what_was_recorded_is_told_until_it_is_mended(story: Story, watched: Watched) -> None:
+    watched.wait(lambda: watched.metric("checkpoint_height") == story.chain.height)
+    watched.wait(lambda: watched.metric("state_hash_mismatch") == 0)
+    change = "UPDATE index.blocks SET state_hash = %s WHERE height = 3"
+    with psycopg.connect(story.server.writer_url, autocommit=True) as connection:
+        row = connection.execute("SELECT state_hash FROM index.blocks WHERE height = 3").fetchone()
+        assert row is not None
+        connection.execute(change, [bytes(32)])
+        try:
+            watched.wait(lambda: watched.metric("state_hash_mismatch") == 1)
+        finally:
+            connection.execute(change, row)
+        watched.wait(lambda: watched.metric("state_hash_mismatch") == 0)
 
 
 def test_a_copy_that_contradicts_the_trail_is_told_and_kept(story: Story, watched: Watched, tmp_path: Path) -> None:
@@ -176,6 +196,52 @@ def test_a_repository_that_cannot_be_used_is_told_and_used_again(
     (tmp_path / "away").rename(folder)
     watched.wait(lambda: watched.metric("backup_repository_up") == 1)
     watched.wait(lambda: watched.metric("backup_agent_connected") == 1)
+
+
+# What tells of the agent itself is known from the beginning.
+KNOWN = {"simplicity_backup_agent_connected", "simplicity_backup_repository_up"}
+
+
+def test_an_agent_that_begins_while_the_repository_is_away_does_not_say_that_there_never_was_a_backup(
+    story: Story, tmp_path: Path
+) -> None:
+    (tmp_path / "repository").write_text("in the way")
+    made = Watched(story, tmp_path)
+    with watching(made):
+        made.wait(lambda: made.metric("backup_agent_last_look_timestamp_seconds") > 0)
+        told = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in made.agent.metrics.registry.collect()
+            for sample in family.samples
+        }
+    assert told["simplicity_backup_repository_up",] == 0
+    known = {name for (name, *_), value in told.items() if not math.isnan(value)}
+    assert known == KNOWN | {"simplicity_backup_agent_last_look_timestamp_seconds"}
+    assert ("simplicity_backup_last_timestamp_seconds", "full") in told, "it is there, so that it is seen to be unknown"
+
+
+def test_an_agent_that_hangs_is_seen_by_when_it_looked_last(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, go_on, hangs = Watched(story, tmp_path), Event(), Event()
+
+    def hang(*_: object) -> None:
+        hangs.set()
+        assert go_on.wait(30)
+
+    look = "backup_agent_last_look_timestamp_seconds"
+    with watching(made):
+        made.wait(lambda: made.metric(look) > 0)
+        first = made.metric(look)
+        made.wait(lambda: made.metric(look) > first)
+        monkeypatch.setattr(Agent, "_copy_trail", hang)
+        assert hangs.wait(10)
+        before = made.metric(look)
+        time.sleep(1.5 * module.WAIT_SECONDS)  # longer than it rests between its looks
+        assert made.metric(look) == before
+        assert made.metric("backup_agent_connected") == 1, "as it said last"
+        go_on.set()
+        made.wait(lambda: made.metric(look) > before)
 
 
 def test_metrics_are_the_repositorys_own_word(story: Story, tmp_path: Path) -> None:
