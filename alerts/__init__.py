@@ -1,1 +1,1 @@
-"""Alert rules and the SLO they come from."""
+"""Alerts: the SLO that they come from, the rules, Alertmanager's configuration. A leaf: it imports nothing of ours."""
