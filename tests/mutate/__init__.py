@@ -1,0 +1,1 @@
+"""Mutants of the alert rules: each a small fault of a rule that some test has to notice."""
