@@ -52,6 +52,9 @@ class Endpoints(_Part):
     api_instances: tuple[str, ...] = ()
     balancer_metrics: str | None = None
     cache: str | None = None
+    alertmanager: str | None = None
+    operations: str | None = None
+    grafana: str | None = None
 
 
 class Host(_Part):

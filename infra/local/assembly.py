@@ -115,6 +115,7 @@ def _program(envelope: Envelope, component: Component) -> Program:
     environment = dict(component.environment(envelope))
     private_directory(directory)
     for name, text in files.items():
+        private_directory((directory / name).parent)
         write_private(directory / name, text)
     if files:
         # Supervisor restarts what has another environment: so a changed file reaches a running component.

@@ -17,10 +17,10 @@ from infra.local import display, state
 from infra.local import logs as log_files
 from infra.local.bring_up import bring_up
 from infra.local.component import components, named
-from infra.local.components import haproxy, prometheus
 from infra.local.document import document_of, env_file_of
 from infra.local.layout import EnvelopeError, Layout, layout, write_private
 from infra.local.lock import exclusive
+from infra.local.pages import pages
 from infra.local.restart import restart as restart_components
 from infra.local.supervisor import Supervisor
 from infra.local.take_down import take_down
@@ -48,6 +48,10 @@ Backups = Annotated[
     typer.Option(help="Where backups lie: file:///directory or s3://bucket/prefix (by AWS_… of this shell)."),
 ]
 Anchor = Annotated[str | None, typer.Option(help="The audit trail's second place, of the same form.")]
+AlertScale = Annotated[
+    float | None,
+    typer.Option(min=1, max=100_000, help="How many times shorter than real the windows of the alerts are."),
+]
 
 
 def up(  # noqa: PLR0913 - one parameter an option
@@ -57,6 +61,7 @@ def up(  # noqa: PLR0913 - one parameter an option
     seed: Seed = None,
     backups: Backups = None,
     anchor: Anchor = None,
+    alert_scale: AlertScale = None,
     wait: Wait = None,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +71,7 @@ def up(  # noqa: PLR0913 - one parameter an option
     they were the last time; `simplicity reset` forgets them. Ports that are taken are replaced by free ones.
 
     Examples: `simplicity up` · `simplicity up --rate 2 --seed 7` · `simplicity up --no-traffic --json` ·
-    `simplicity up --backups s3://backups/dev`
+    `simplicity up --backups s3://backups/dev` · `simplicity up --alert-scale 1440`
 
     Exit code 0: everything answers; 1: something does not, and the rest goes on running.
     """
@@ -78,6 +83,7 @@ def up(  # noqa: PLR0913 - one parameter an option
         place.create()
         with display.Progress(console, quiet=as_json) as progress:
             wishes = {"traffic": traffic, "rate": rate, "seed": seed, "backups": backups, "anchor": anchor}
+            wishes["alert_scale"] = alert_scale
             outcome = bring_up(place, progress, patience=wait, **wishes)
             document_of(outcome.envelope).save(place.environment)
             write_private(place.env_file, env_file_of(outcome.envelope))
@@ -183,27 +189,30 @@ def _log_names(asked: str) -> list[str]:
 
 def _print_lines(name: str, lines: Iterable[str], *, labelled: bool) -> None:
     for line in lines:
-        typer.echo(f"{name:<13} {line}" if labelled else line)
+        typer.echo(f"{name:<{display.NAME_WIDTH}} {line}" if labelled else line)
 
 
 def open_(
-    page: Annotated[str, typer.Argument(help="api, docs (the API's) or prometheus.")] = "docs",
+    page: Annotated[
+        str, typer.Argument(help="operations, api, docs (the API's), prometheus, or grafana where it is.")
+    ] = "operations",
 ) -> None:
     """Print the address of a page of the envelope, and open it where there is a browser.
 
-    Examples: `simplicity open` · `simplicity open prometheus`
+    Without a name that is the page for the person on call: health, firing alerts, budgets, dashboards.
+
+    Examples: `simplicity open` · `simplicity open docs`
     """
     envelope = state.existing(layout())
     if envelope is None:
         _fail("the envelope is not up; `simplicity up` starts it", EXIT_DOWN)
-    address = haproxy.base_url(envelope)
-    pages = {"api": address, "docs": f"{address}/docs", "prometheus": prometheus.base_url(envelope)}
-    if page not in pages:
-        _fail(f"there is no page {page!r}; there are {', '.join(pages)}", EXIT_USAGE)
-    typer.echo(pages[page])
+    found = pages(envelope)
+    if page not in found:
+        _fail(f"there is no page {page!r}; there are {', '.join(found)}", EXIT_USAGE)
+    typer.echo(found[page])
     # A text browser would take the terminal over.
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        webbrowser.open(pages[page])
+        webbrowser.open(found[page])
 
 
 def restart(

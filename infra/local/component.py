@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from infra.local.ports import Port
 
 PROBE_SECONDS = 2.0
+SCRAPE_SECONDS = 2  # short: a person who has just typed `up` looks for data at once
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person can choose with `up`."""
+    """What a person can choose with `up`; by `alert_scale` the alerts' windows are shorter than real."""
 
     traffic: bool = True
     rate: float = 0.5
     seed: str = "simplicity"
     backups: str = ""
     anchor: str = ""
+    alert_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ class Component:
 
     `files` are generated into the component's directory: a change of their text restarts it. `prepare` runs before a
     start and never while the process lives, `settle` after each time it has become ready. `metrics` names the port
-    whose /metrics Prometheus scrapes; `hint` says what a person does when it does not become ready. Components that do
-    the same work share a `group`: a person can name it in the place of them all. One that `drains` serves on for a
-    while when it is told to stop, and ends that at a second signal.
+    whose /metrics Prometheus scrapes, under the name `job`; `hint` says what a person does when it does not become
+    ready. Components that do the same work share a `group`: a person can name it in the place of them all. One that
+    `drains` serves on for a while when it is told to stop, and ends that at a second signal.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Component:
     settle: Callable[[Envelope], None] = lambda _: None
     wanted: Callable[[Options], bool] = lambda _: True
     group: str = ""
+    job: str = ""
     ports: tuple[Port, ...] = ()
     secrets: tuple[str, ...] = ()
     metrics: str = ""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from infra.local import logs
 from infra.local.component import components
-from infra.local.components import haproxy
+from infra.local.components import haproxy, operations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from infra.local.state import Picture
 
 LAST_LINES = 8
+NAME_WIDTH = 19  # the longest name of a component
 STYLES = {"running": "green", "not ready": "yellow", "starting": "yellow", "backoff": "yellow"}
 
 
@@ -68,7 +69,10 @@ class Progress:
         self.at.pop(name, None)
         if not self.quiet:
             self.console.print(
-                f"  ready   {name:<13} {seconds:5.1f} s  {detail}", highlight=False, markup=False, soft_wrap=True
+                f"  ready   {name:<{NAME_WIDTH}} {seconds:5.1f} s  {detail}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
 
     def failed(self, name: str, reason: str) -> None:
@@ -76,7 +80,11 @@ class Progress:
         self.at.pop(name, None)
         if not self.quiet:
             self.console.print(
-                f"  failed  {name:<13}        {reason}", highlight=False, markup=False, style="red", soft_wrap=True
+                f"  failed  {name:<{NAME_WIDTH}}        {reason}",
+                highlight=False,
+                markup=False,
+                style="red",
+                soft_wrap=True,
             )
 
 
@@ -143,6 +151,8 @@ def closing_words(console: Console, log: Path, outcome: Outcome, last: str) -> N
         console.print("traffic     off; `simplicity up --traffic` lets the chain grow", highlight=False)
     console.print(last, highlight=False)
     address = haproxy.base_url(outcome.envelope)
+    page = operations.base_url(outcome.envelope)
+    console.print(f"operations  {page}  (health, alerts, budgets, dashboards)", highlight=False, soft_wrap=True)
     console.print("\ntry next", highlight=False)
     for command in (
         f"curl -s {address}/v1/indexer/brc20/list",

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra import environment as document
-from infra.local.components import api, backup, bitcoin_node, haproxy, postgresql, prometheus, sync, valkey
+from infra.local.components import (
+    alertmanager,
+    api,
+    backup,
+    bitcoin_node,
+    grafana,
+    haproxy,
+    operations,
+    postgresql,
+    prometheus,
+    sync,
+    valkey,
+)
 from infra.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
@@ -21,9 +33,12 @@ def document_of(envelope: Envelope) -> document.Environment:
         "node_rpc_cookie": bitcoin_node.cookie_file(envelope),
         "cache_password": envelope.layout.secrets / valkey.PASSWORD,
         "database_backup_password": envelope.layout.secrets / postgresql.BACKUP_PASSWORD,
+        "database_monitoring_password": envelope.layout.secrets / postgresql.MONITORING_PASSWORD,
         "auth_pepper": envelope.layout.secrets / api.PEPPER,
         "auth_key_ring": api.key_ring(envelope),
     }
+    if grafana.is_there():
+        files["grafana_admin_password"] = envelope.layout.secrets / grafana.PASSWORD
     return document.Environment(
         name=sync.CLUSTER,
         place="local",
@@ -44,6 +59,9 @@ def document_of(envelope: Envelope) -> document.Environment:
             api_instances=tuple(api.base_url(envelope, instance) for instance in api.INSTANCES),
             balancer_metrics=haproxy.metrics_url(envelope),
             cache=valkey.address(envelope),
+            alertmanager=alertmanager.base_url(envelope),
+            operations=operations.base_url(envelope),
+            grafana=grafana.base_url(envelope) if grafana.is_there() else None,
         ),
         hosts=dict.fromkeys(("database", "cache", "node", "indexer", "api", "balancer", "monitoring"), (here,)),
         secrets={name: document.SecretReference(source="file", name=str(path)) for name, path in files.items()},
@@ -62,6 +80,7 @@ def document_of(envelope: Envelope) -> document.Environment:
                 },
             ),
             "audit": document.Driver(kind="anchor", settings={"url": backup.anchor(envelope)}),
+            "load_metrics": document.Driver(kind="file_sd", settings={"directory": str(envelope.layout.load_targets)}),
         },
     )
 

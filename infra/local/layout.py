@@ -69,6 +69,16 @@ class Layout:
         return self.data / "secrets"
 
     @property
+    def operations(self) -> Path:
+        """What the operations page keeps: the alerts that were delivered to it."""
+        return self.data / "operations"
+
+    @property
+    def load_targets(self) -> Path:
+        """Where a load test says, by a file of Prometheus' file_sd form, that it is to be scraped."""
+        return self.data / "prometheus" / "targets"
+
+    @property
     def environment(self) -> Path:
         """The environment document that the runbooks read."""
         return self.data / "environment.json"

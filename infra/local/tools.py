@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.local import starters
 from infra.local.layout import EnvelopeError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin")
 class Tool:
     """A program, the package that has it, where it lies in there, and the flag that makes it show its version.
 
-    `libraries` are packages with shared libraries that it needs and that a Debian system may not have.
+    `libraries` are packages with shared libraries that it needs and that a Debian system may not have. `upstream` is
+    the name that its makers give it, where Debian has another. `share` is a directory of the package without which it
+    does not run, and which it knows by no other path than that of a system it is installed on.
     """
 
     package: str
@@ -42,11 +45,18 @@ class Tool:
     suite: str
     version: str = "--version"
     libraries: tuple[str, ...] = ()
+    upstream: str = ""
+    share: str = ""
 
     @property
     def name(self) -> str:
-        """The program's name, as it stands in PATH."""
+        """The program's name, as the package has it in PATH."""
         return Path(self.binary).name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which it may stand in PATH."""
+        return (self.name, self.upstream) if self.upstream else (self.name,)
 
     def directory(self, tools: Path) -> Path:
         """Return where it is unpacked."""
@@ -54,12 +64,44 @@ class Tool:
 
     def program(self, tools: Path) -> Path:
         """Return what is run of the unpacked packages."""
-        return self.directory(tools) / (self.name if self.libraries else self.binary)
+        return self.directory(tools) / (self.name if self.has_starter else self.binary)
+
+    @property
+    def has_starter(self) -> bool:
+        """Whether it is run by a script that tells it where its things are."""
+        return bool(self.libraries or self.share)
 
 
 TOOLS = {
     # Debian 13's: the newest that still runs on Debian 12.
     "prometheus": Tool(package="prometheus", binary="usr/bin/prometheus", suite="trixie"),
+    "promtool": Tool(package="promtool", binary="usr/bin/promtool", suite="trixie"),
+    "alertmanager": Tool(
+        package="prometheus-alertmanager",
+        binary="usr/bin/prometheus-alertmanager",
+        suite="trixie",
+        upstream="alertmanager",
+        share="usr/share/prometheus/alertmanager",
+    ),
+    "amtool": Tool(package="prometheus-alertmanager", binary="usr/bin/amtool", suite="trixie"),
+    "prometheus-node-exporter": Tool(
+        package="prometheus-node-exporter",
+        binary="usr/bin/prometheus-node-exporter",
+        suite="trixie",
+        upstream="node_exporter",
+    ),
+    "prometheus-postgres-exporter": Tool(
+        package="prometheus-postgres-exporter",
+        binary="usr/bin/prometheus-postgres-exporter",
+        suite="trixie",
+        upstream="postgres_exporter",
+    ),
+    "prometheus-redis-exporter": Tool(
+        package="prometheus-redis-exporter",
+        binary="usr/bin/prometheus-redis-exporter",
+        suite="trixie",
+        upstream="redis_exporter",
+    ),
     # Debian 12's, which runs on Debian 13 too; the other way round the C library is too old.
     "haproxy": Tool(
         package="haproxy",
@@ -68,6 +110,8 @@ TOOLS = {
         version="-v",
         libraries=("liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"),
     ),
+    # For proofs: a process with a wrong clock. Its library comes in a package beside it.
+    "faketime": Tool(package="faketime", binary="usr/bin/faketime", suite="bookworm", libraries=("libfaketime",)),
 }
 
 # A machine's own settings may relax these; what is unpacked here is run, so its signature always counts.
@@ -89,9 +133,10 @@ def locate(name: str, directory: Path) -> Path:
     Takes seconds and needs the network only when it has to fetch. Raises EnvelopeError with what to install.
     """
     tool = TOOLS[name]
-    in_path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_PATHS)))
-    if in_path and _works(Path(in_path), tool):
-        return Path(in_path)
+    for candidate in tool.names:
+        in_path = shutil.which(candidate, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_PATHS)))
+        if in_path and _works(Path(in_path), tool):
+            return Path(in_path)
     program = tool.program(directory)
     if not _works(program, tool):
         with _locked(directory):
@@ -194,23 +239,14 @@ def _unpack(tool: Tool, site: str, directory: Path) -> None:
         root = state / "root"
         for deb in (state / "debs").glob("*.deb"):
             _run(["dpkg-deb", "--extract", str(deb), str(root)])
-        if tool.libraries:
-            _write_starter(tool, root)
+        # Programs of one package lie in one directory: it is complete when it is put into place.
+        for each in {tool, *(other for other in TOOLS.values() if other.package == tool.package)}:
+            if each.has_starter:
+                starters.write(each, root)
         final = tool.directory(directory)
         shutil.rmtree(final, ignore_errors=True)
         root.chmod(0o755)
         root.rename(final)
-
-
-def _write_starter(tool: Tool, root: Path) -> None:
-    """Put a script into `root` that runs the program with the libraries unpacked beside it; it keeps its pid."""
-    folders = sorted({str(library.parent.relative_to(root)) for library in root.glob("usr/lib/*/*.so*")})
-    libraries = ":".join(f"$here/{folder}" for folder in folders)
-    starter = root / tool.name
-    starter.write_text(
-        f'#!/bin/sh\nhere=${{0%/*}}\nLD_LIBRARY_PATH="{libraries}" exec "$here/{tool.binary}" "$@"\n', encoding="utf-8"
-    )
-    starter.chmod(0o755)
 
 
 def _apt(*arguments: str, options: tuple[str, ...] = (), cwd: Path | None = None) -> str:

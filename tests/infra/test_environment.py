@@ -53,10 +53,10 @@ def test_a_saved_document_is_read_back_equal(environment: Environment, tmp_path:
     assert list(tmp_path.iterdir()) == [path], "saving leaves no other file behind"
 
 
-def test_a_document_from_before_caches_and_balancers_is_read(environment: Environment, tmp_path: Path) -> None:
+def test_a_document_from_before_caches_balancers_and_alerts_is_read(environment: Environment, tmp_path: Path) -> None:
     path = tmp_path / "environment.json"
     old = environment.model_dump(mode="json")
-    for name in ("api_instances", "balancer_metrics", "cache"):
+    for name in ("api_instances", "balancer_metrics", "cache", "alertmanager", "operations", "grafana"):
         del old["endpoints"][name]
     path.write_text(json.dumps(old))
     assert load(path) == environment

