@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
+
+import committed
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs/runbooks"
 # Written by a person.
 BY_HAND = frozenset({"WRITING.md"})
+COMMAND = ".venv/bin/python .ci/check_runbooks.py"
 
 
 def generated() -> dict[str, str]:
@@ -23,34 +24,24 @@ def generated() -> dict[str, str]:
 
 def stale(pages: Path, texts: dict[str, str]) -> list[str]:
     """Return the names of pages that are not what their runbooks give, or that no runbook gives any more."""
-    there = {path.name: path.read_text(encoding="utf-8") for path in pages.glob("*.md") if path.name not in BY_HAND}
-    return sorted(name for name in there.keys() | texts.keys() if there.get(name) != texts.get(name))
+    return committed.stale(pages, texts, "*.md", BY_HAND)
 
 
 def write(pages: Path, texts: dict[str, str]) -> None:
     """Make the pages what the runbooks give."""
-    for name in stale(pages, texts):
-        if name in texts:
-            (pages / name).write_text(texts[name], encoding="utf-8")
-        else:
-            (pages / name).unlink()
+    committed.write(pages, texts, stale(pages, texts))
 
 
 def main() -> int:
     """Write or compare; exit code 1 where a committed page is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with the committed files, change nothing")
-    arguments = parser.parse_args()
-    texts = generated()
-    if not arguments.check:
+    only_compares, texts = committed.only_compares(__doc__), generated()
+    if not only_compares:
         write(PAGES, texts)
         return 0
-    for name in (found := stale(PAGES, texts)):
-        sys.stderr.write(f"docs/runbooks/{name} is not what its runbook gives; run: {COMMAND}\n")
+    found = stale(PAGES, texts)
+    committed.tell((f"docs/runbooks/{name}" for name in found), "what its runbook gives", COMMAND)
     return 1 if found else 0
 
-
-COMMAND = ".venv/bin/python .ci/check_runbooks.py"
 
 if __name__ == "__main__":
     raise SystemExit(main())

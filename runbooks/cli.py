@@ -35,6 +35,10 @@ MOUNTS: dict[str, Mount] = {
     "maintenance": Mount("runbooks.maintenance.cli:app", "local", "Check the health of an environment, back it up."),
     "backup": Mount("runbooks.backup.cli:app", "local", "Make, list, verify, restore and prune backups."),
     "runbook": Mount("runbooks.engine.cli:app", "local", "Show runbooks as pages, and carry them out."),
+    "alerts": Mount("alerts.cli:app", "ops", "Show alerts and their rules, silence them for maintenance."),
+    "dashboards": Mount("dashboards.cli:app", "ops", "List, draw and generate the dashboards."),
+    "loadtest": Mount("loadtests.cli:app", "ops", "Put an environment under the load of its users."),
+    "operations": Mount("runbooks.operations.cli:app", "local", "Serve the page for the person on call."),
     "config": Mount("indexer.cli:config_app", "indexer", "Check the indexer's settings."),
     "sync": Mount("indexer.cli:sync", "indexer", "Follow the chain and index it."),
     "api": Mount("indexer.cli:api_app", "indexer", "Serve the read API, or switch its maintenance mode."),
@@ -95,7 +99,10 @@ def _load(name: str, mount: Mount) -> Any:  # noqa: ANN401 - a click command; ty
     return command
 
 
-def _is_ours(module: str | None, ours: Iterable[str] = ("audit", "indexer", "infra", "runbooks")) -> bool:
+OURS = ("alerts", "audit", "dashboards", "indexer", "infra", "loadtests", "runbooks")
+
+
+def _is_ours(module: str | None, ours: Iterable[str] = OURS) -> bool:
     return (module or "").split(".")[0] in ours
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from runbooks.engine.model import Halt
 
 if TYPE_CHECKING:
-    from runbooks.drivers.protocols import ServiceControl
+    from runbooks.drivers.protocols import Operation, ServiceControl, ServiceState
     from runbooks.engine.model import Context
 
 
@@ -20,3 +20,33 @@ def service_control(context: Context) -> ServiceControl:
         return Drivers.for_environment(context.environment, context.folder / "operations").service_control
     except Refusal as error:
         raise Halt(str(error)) from None
+
+
+def services(context: Context) -> list[ServiceState]:
+    """Return every service as it is. Raises Halt where nobody can tell."""
+    from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - as in service_control()
+
+    try:
+        return service_control(context).services()
+    except Refusal as error:
+        raise Halt(str(error)) from None
+
+
+def drive(context: Context, action: Literal["start", "stop", "restart"], name: str, key: str) -> Operation:
+    """Start, stop or restart a service or a group by the operation `key`, or go on with it, and return how it ended.
+
+    Raises Halt where it did not come to that, or not in the step's time.
+    """
+    from runbooks.drivers.operations import wait  # noqa: PLC0415 - as in service_control()
+    from runbooks.drivers.protocols import Phase, Refusal  # noqa: PLC0415 - as above
+
+    control = service_control(context)
+    begin = {"start": control.start, "stop": control.stop, "restart": control.restart}[action]
+    try:
+        begin(key, name)
+        done = wait(control, key, context.remaining(), tell=lambda operation: context.say(operation.detail))
+    except Refusal as error:
+        raise Halt(str(error)) from None
+    if done.phase is not Phase.DONE:
+        raise Halt(f"cannot {action} {name}: {done.detail}")
+    return done

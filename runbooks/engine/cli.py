@@ -106,8 +106,8 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
 ) -> None:
     """Carry a runbook out: look, then act and assert step by step, then verify.
 
-    A runbook that destroys something does a dry run first and asks. A run that was left, whatever ended it, is gone on
-    with by `resume` or taken back by `undo`; until then nothing else runs on its target.
+    What destroys something with its arguments does a dry run first and asks. A run that was left, whatever ended it, is
+    gone on with by `resume` or taken back by `undo`; until then nothing else runs on its target.
 
     Examples: `simplicity runbook run restart-service --arg service=api-1` ·
     `simplicity runbook run restart-service --arg service=sync --dry-run`
@@ -122,7 +122,7 @@ def run(  # noqa: PLR0913 - a command's options are its arguments
         arguments = parse_arguments(book.parameters, arg or ())
         running.check_first(book, first)
         target = running.target_of(book, arguments)
-        if only_plan or (book.destroys and not yes):
+        if only_plan or (book.destroys_with(arguments) and not yes):
             teller.say(f"dry run of {name} on {document.name}: nothing is changed")
             parts = dry_run(book, arguments, document, teller, first)
             rehearse(name, parts, teller, only_plan=only_plan, as_json=as_json)

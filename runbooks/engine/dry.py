@@ -61,7 +61,7 @@ def dry_run(
                 return
         names = [step.name for step in book.steps]
         for step in book.steps[names.index(first) if first else 0 :]:
-            yield _read(step, context(step.name, step.within), facts) if step.reads_only else _said(step)
+            yield _read(step, context(step.name, step.within), facts) if step.reads_only else _said(step, arguments)
     for look in book.verify:
         yield Planned(part="verify", name="", title=look.title, carried_out=False, text="would be verified")
 
@@ -76,7 +76,7 @@ def _read(step: Step, context: Context, facts: dict[str, Json]) -> Planned:
     return Planned(part="step", name=step.name, title=step.title, carried_out=True, text=text)
 
 
-def _said(step: Step) -> Planned:
-    destroys = " (DESTROYS)" if step.destroys else ""
+def _said(step: Step, arguments: Mapping[str, Json]) -> Planned:
+    destroys = " (DESTROYS)" if step.destroys_with(arguments) else ""
     text = f"would{destroys}: {step.title}; goes on only when: {step.asserts}"
     return Planned(part="step", name=step.name, title=step.title, carried_out=False, text=text)

@@ -148,7 +148,8 @@ class Step:
 
     `act` returns facts for the journal and for later steps, or raises Halt. `check` returns what was seen, or raises
     Unmet to be asked again. `title` says what is done, `asserts` what holds afterwards, `by_hand` how a person does it.
-    `destroys`: asked for before. `reads_only`: a dry run carries it out too.
+    `destroys`: asked for before, but where `spares` says that with these arguments nothing is destroyed after all.
+    `reads_only`: a dry run carries it out too.
     """
 
     name: str
@@ -161,7 +162,12 @@ class Step:
     undo: Callable[[Context], None] | None = None
     undo_title: str = ""
     destroys: bool = False
+    spares: Callable[[Mapping[str, Json]], bool] | None = None
     reads_only: bool = False
+
+    def destroys_with(self, arguments: Mapping[str, Json]) -> bool:
+        """Whether it destroys something where it is carried out with these arguments."""
+        return self.destroys and not (self.spares is not None and self.spares(arguments))
 
 
 def whole_environment(arguments: Mapping[str, Json]) -> str:  # noqa: ARG001 - a target may depend on them
@@ -174,7 +180,8 @@ class Runbook:
     """A runbook. `undo` says in prose how it is taken back.
 
     `target` names what the run has for itself (a slug), by default the whole environment. `on_failure`: stop and leave
-    it to a person, or undo every step that had begun. Raises ValueError where a part is missing or named twice.
+    it to a person, or undo every step that had begun. `before` is what a person has to know who follows the page by
+    hand: it leads the page, as Markdown. Raises ValueError where a part is missing or named twice.
     """
 
     name: str
@@ -188,6 +195,7 @@ class Runbook:
     parameters: tuple[Parameter, ...] = ()
     target: Callable[[Mapping[str, Json]], str] = whole_environment
     on_failure: Literal["stop", "undo"] = "stop"
+    before: str = ""
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -197,6 +205,10 @@ class Runbook:
     def destroys(self) -> bool:
         """Whether any step destroys something."""
         return any(step.destroys for step in self.steps)
+
+    def destroys_with(self, arguments: Mapping[str, Json]) -> bool:
+        """Whether any step destroys something with these arguments."""
+        return any(step.destroys_with(arguments) for step in self.steps)
 
 
 def is_slug(text: str, limit: int = NAME_LIMIT) -> bool:
@@ -243,4 +255,6 @@ def _problems_of(step: Step) -> list[str]:
         problems.append("undo and undo_title go together")
     if step.reads_only and (step.destroys or step.undo):
         problems.append("what only reads destroys nothing and needs no undo")
+    if step.spares is not None and not step.destroys:
+        problems.append("spares says when nothing is destroyed: it goes with destroys")
     return problems

@@ -28,6 +28,7 @@ def page(book: Runbook, source: str = "its runbook") -> str:
         f"# {book.title}",
         f"<!-- {GENERATED.format(source=source)} -->",
         f"Runbook `{book.name}`.",
+        *([f"## Before\n\n{book.before.strip()}"] if book.before.strip() else []),
         "## Meaning",
         book.meaning.strip(),
         "## Impact",
@@ -66,7 +67,8 @@ def _step(number: int, step: Step) -> Iterator[str]:
     yield f"### {number}. {step.title}"
     lines = [f"- Step `{step.name}`, at most {step.within:g} s with its assertion."]
     if step.destroys:
-        lines.append("- **Destroys something**: the command shows a dry run and asks first.")
+        unless = "" if step.spares is None else "; not where its arguments say that nothing is to be done"
+        lines.append(f"- **Destroys something**: the command shows a dry run and asks first{unless}.")
     if step.reads_only:
         lines.append("- Changes nothing; a dry run carries it out too.")
     lines.append(f"- By hand: {step.by_hand.strip() or 'there is no other way than the command.'}")

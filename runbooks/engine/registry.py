@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # A package here may hold runbooks; a runbook is a file in one of them.
-BOOKS = ("runbooks.maintenance.books", "runbooks.backup.books")
+BOOKS = ("runbooks.maintenance.books", "runbooks.backup.books", "runbooks.response.books")
 OURS = frozenset({"audit", "indexer", "infra", "runbooks", "tests"})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import psycopg
 
+from alerts.matcher import WATCHDOG
 from infra.environment import EnvironmentFileError
 from runbooks.maintenance.verdict import (
     REQUEST_SECONDS,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 SCRAPE_PATIENCE = 2.5
 # It hands its targets to the scraper only five seconds after its own start.
 WARM_UP_SECONDS = 10
+# It finds Alertmanager some seconds after its start, and sends again what could not be sent then.
+FIRST_ALERT_SECONDS = 30
 # What the balancer asks too: an API that is not ready is about to stop, or has nothing to serve.
 READY = "/health/ready"
 # An hour of main-chain blocks: readers see balances of an hour ago.
@@ -234,6 +237,27 @@ def prometheus(environment: Environment) -> Verdict:
     return Verdict(Health.HEALTHY, f"scrapes {len(facts)} targets", facts=facts)
 
 
+def alerting(environment: Environment) -> Verdict:
+    """Ask Alertmanager whether it is ready, and whether Prometheus reaches it: then the Watchdog fires there."""
+    base = environment.endpoints.alertmanager
+    try:
+        get(f"{base}/-/ready")
+        known = [alert["labels"]["alertname"] for alert in get(f"{base}/api/v2/alerts").json()]
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        hint = f"no alert reaches anybody meanwhile; {see_logs(environment, 'alertmanager', 'monitoring')}"
+        return unhealthy(f"{base}: {first_line(error)}", hint)
+    facts = {"alerts": len(known) - known.count(WATCHDOG)}
+    if WATCHDOG in known:
+        return Verdict(Health.HEALTHY, f"knows of {facts['alerts']} alerts", facts=facts)
+    try:
+        if (age := _prometheus_age(environment.metrics.url)) < FIRST_ALERT_SECONDS:
+            return Verdict(Health.HEALTHY, f"Prometheus started {age:.0f} s ago, and sends soon", facts=facts)
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        pass  # its own verdict says so
+    detail = "the Watchdog, which always fires, does not arrive: nor would any alert"
+    return Verdict(Health.DEGRADED, detail, see_logs(environment, "prometheus", "monitoring"), facts)
+
+
 def _name(labels: dict[str, str], targets: list[dict[str, Any]]) -> str:
     """Return how to call a target: by its job, or by its instance where the job has several."""
     alone = sum(target["labels"]["job"] == labels["job"] for target in targets) == 1
@@ -253,10 +277,12 @@ CHECKS: dict[str, Callable[[Environment], Verdict]] = {
     "api": api,
     "balancer": balancer,
     "prometheus": prometheus,
+    "alerting": alerting,
 }
 
 
 def checks_of(environment: Environment) -> dict[str, Callable[[Environment], Verdict]]:
     """Return the checks of what an environment has."""
-    there = {"cache": environment.endpoints.cache, "balancer": environment.endpoints.balancer_metrics}
+    where = environment.endpoints
+    there = {"cache": where.cache, "balancer": where.balancer_metrics, "alerting": where.alertmanager}
     return {name: check for name, check in CHECKS.items() if there.get(name, True)}

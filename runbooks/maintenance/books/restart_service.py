@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbooks.drivers.of_run import service_control
-from runbooks.engine.model import Halt, Look, Parameter, Runbook, Step, Unmet
+from runbooks.drivers.of_run import drive, services
+from runbooks.engine.model import Look, Parameter, Runbook, Step, Unmet
+from runbooks.maintenance.looking import CHECKED_BY, is_healthy, see_health, see_services
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbooks.drivers.protocols import ServiceState
     from runbooks.engine.model import Context, Json
-
-# Which check of `simplicity maintenance health` looks at a service; one without is looked at by its own probe alone.
-CHECKED_BY = {
-    "postgresql": "database",
-    "bitcoin-node": "node",
-    "sync": "sync",
-    "api-1": "api",
-    "api-2": "api",
-    "haproxy": "balancer",
-    "valkey": "cache",
-    "prometheus": "prometheus",
-}
 
 
 def _service(text: str) -> Json:
@@ -35,42 +23,10 @@ def _service(text: str) -> Json:
     return text
 
 
-def _services(context: Context) -> list[ServiceState]:
-    from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - as above
-
-    try:
-        return service_control(context).services()
-    except Refusal as error:
-        raise Halt(str(error)) from None
-
-
-def _see_services(context: Context) -> str:
-    return "".join(f"\n  {one.name}: {one.state}, pid {one.pid}, {one.detail}" for one in _services(context))
-
-
-def _see_health(context: Context) -> str:
-    from runbooks.maintenance.health import examine  # noqa: PLC0415 - as above
-
-    return "".join(
-        f"\n  {found.component}: {found.verdict.health}, {found.verdict.detail}"
-        for found in examine(context.environment)
-    )
-
-
 def _restart(context: Context) -> Mapping[str, Json]:
     """Restart by an operation of this step's key: whoever comes after a killed process goes on with the same one."""
-    from runbooks.drivers.operations import wait  # noqa: PLC0415 - as above
-    from runbooks.drivers.protocols import Phase, Refusal  # noqa: PLC0415 - as above
-
-    control, service = service_control(context), str(context.arguments["service"])
-    try:
-        control.restart(context.key, service)
-        done = wait(control, context.key, context.remaining(), tell=lambda operation: context.say(operation.detail))
-    except Refusal as error:
-        raise Halt(str(error)) from None
-    if done.phase is not Phase.DONE:
-        raise Halt(done.detail)
-    result: dict[str, Any] = dict(done.result)
+    service = str(context.arguments["service"])
+    result: dict[str, Any] = dict(drive(context, "restart", service, context.key).result)
     before, after = result["before"][service], result["after"][service]
     context.record("service.restart", f"{service} on {context.environment.name}", before=before, after=after)
     return {"pid_before": before, "pid_after": after}
@@ -78,7 +34,7 @@ def _restart(context: Context) -> Mapping[str, Json]:
 
 def _is_back(context: Context) -> str:
     service = str(context.arguments["service"])
-    (found,) = [one for one in _services(context) if one.name == service]
+    (found,) = [one for one in services(context) if one.name == service]
     if "pid_after" not in context.facts:
         raise Unmet(f"{service} has not been restarted yet")
     if found.state != "running" or found.pid == context.facts["pid_before"]:
@@ -87,18 +43,10 @@ def _is_back(context: Context) -> str:
 
 
 def _is_healthy(context: Context) -> str:
-    from runbooks.maintenance.checks import checks_of  # noqa: PLC0415 - as above
-    from runbooks.maintenance.health import examine  # noqa: PLC0415 - as above
-    from runbooks.maintenance.verdict import Health  # noqa: PLC0415 - as above
-
     service = str(context.arguments["service"])
-    name, checks = CHECKED_BY.get(service), checks_of(context.environment)
-    if name not in checks:
+    if service not in CHECKED_BY:
         return f"{service} has no check of its own: its probe stands for it"
-    (found,) = examine(context.environment, {name: checks[name]})
-    if found.verdict.health is not Health.HEALTHY:
-        raise Unmet(f"{name} is {found.verdict.health}: {found.verdict.detail}")
-    return f"{name} is healthy: {found.verdict.detail}"
+    return is_healthy(context, CHECKED_BY[service])
 
 
 RUNBOOK = Runbook(
@@ -108,8 +56,8 @@ RUNBOOK = Runbook(
     impact="While it restarts, what it does is not done. An API process hands its work to the other one and nobody "
     "notices; without PostgreSQL the API answers what it has kept; without sync the tip stands still.",
     diagnosis=(
-        Look(title="How the services are", see=_see_services, by_hand="`simplicity status`"),
-        Look(title="What each says of itself", see=_see_health, by_hand="`simplicity maintenance health`"),
+        Look(title="How the services are", see=see_services, by_hand="`simplicity status`"),
+        Look(title="What each says of itself", see=see_health, by_hand="`simplicity maintenance health`"),
     ),
     steps=(
         Step(

@@ -206,6 +206,16 @@ def test_what_destroys_is_not_done_without_a_yes(home: Path, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("home")
+def test_what_its_arguments_spare_is_not_asked_for() -> None:
+    planned = _do("run", "risky", "--dry-run").stdout
+    spared = _do("run", "risky", "--dry-run", "--arg", "wanted=no").stdout
+    assert ("would (DESTROYS): Do destroy" in planned, "would: Do destroy" in spared) == (True, True)
+    done = _do("run", "risky", "--arg", "wanted=no")
+    assert done.exit_code == 0, done.output
+    assert "dry run" not in done.stdout
+
+
+@pytest.mark.usefixtures("home")
 def test_a_terminal_gets_lines_and_a_bar_and_no_markup_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runbooks.engine.cli.is_terminal", lambda: True)
     done = _do("run", "steady", "--arg", "how=fails")

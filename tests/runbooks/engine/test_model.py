@@ -24,6 +24,9 @@ def _parameter(**parts: Any) -> Parameter:  # noqa: ANN401 - any part of a param
 def test_a_whole_runbook_is_taken_and_knows_whether_it_destroys() -> None:
     assert not book(step("first"), parameters=(_parameter(),)).destroys
     assert book(step("first"), step("second", destroys=True)).destroys
+    assert book(step("first", destroys=True)).destroys_with({})
+    asked = book(step("first", destroys=True, spares=lambda arguments: arguments["end"] == "none"))
+    assert (asked.destroys_with({"end": "none"}), asked.destroys_with({"end": "idle"})) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,7 @@ def test_a_runbook_with_a_part_missing_or_twice_is_refused(parts: dict[str, Any]
         ({"undo": lambda _: None}, "undo and undo_title go together"),
         ({"undo_title": "Take it back"}, "undo and undo_title go together"),
         ({"reads_only": True, "destroys": True}, "what only reads"),
+        ({"spares": lambda _: True}, "spares says when nothing is destroyed"),
     ],
 )
 def test_a_step_with_a_part_missing_is_refused(parts: dict[str, Any], says: str) -> None:

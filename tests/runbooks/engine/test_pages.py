@@ -28,7 +28,7 @@ OURS = runbooks()
 @pytest.mark.parametrize("book", OURS.values(), ids=OURS)
 def test_every_runbook_has_a_page_that_can_be_followed_by_hand(book: Runbook) -> None:
     text = page(book)
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [*(["Before"] if book.before else []), *SECTIONS]
     for each in book.steps:
         assert each.by_hand, f"{each.name}: say how a person does it"
         for part in (each.title, each.asserts, each.by_hand, f"at most {each.within:g} s", each.undo_title):
@@ -37,6 +37,12 @@ def test_every_runbook_has_a_page_that_can_be_followed_by_hand(book: Runbook) ->
         parameter.parse(parameter.example)
         assert f"| `{parameter.name}` |" in text
     assert (ROOT / "docs/runbooks" / f"{book.name}.md").read_text() == text, f"run: python {CHECK.name}"
+
+
+def test_what_has_to_be_known_first_leads_the_page_and_what_an_argument_spares_is_said() -> None:
+    text = page(book(step("drop", destroys=True, spares=lambda _: True), before="Make room first."))
+    assert text.index("## Before\n\nMake room first.") < text.index("## Meaning")
+    assert "shows a dry run and asks first; not where its arguments say that nothing is to be done." in text
 
 
 def test_the_index_names_them_all() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STATUS = "/v1/indexer/brc20/status"
 TARGETS = "/api/v1/targets?state=active"
+ALERTS = "/api/v2/alerts"
 RUNTIME = "/api/v1/status/runtimeinfo"
 METRICS = (
     'simplicity_tip_height 200\nsimplicity_sync_role{simplicity_sync_role="writer"} 1.0\nsimplicity_node_height 200'
@@ -278,3 +279,38 @@ def test_prometheus_is_judged_by_what_it_reaches_and_has_a_moment_to_begin(  # n
     verdict = checks.prometheus(environment)
     assert verdict.health is health
     assert says in verdict.detail
+
+
+def alerts(*names: str) -> tuple[int, object]:
+    return 200, [{"labels": {"alertname": name}} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("age", "answers", "health", "says"),
+    [
+        (60, {ALERTS: alerts("Watchdog", "ApiDown")}, Health.HEALTHY, "knows of 1 alerts"),
+        (60, {ALERTS: alerts("ApiDown")}, Health.DEGRADED, "does not arrive"),
+        (3, {ALERTS: alerts()}, Health.HEALTHY, "sends soon"),
+        (60, {ALERTS: (200, {"alerts": 1})}, Health.UNHEALTHY, "string indices"),
+        (60, {ALERTS: (503, "")}, Health.UNHEALTHY, "503"),
+    ],
+)
+def test_alertmanager_is_judged_by_whether_the_watchdog_arrives(  # noqa: PLR0917 - as above
+    environment: Environment,
+    server: Canned,
+    age: float,
+    answers: dict[str, tuple[int, object]],
+    health: Health,
+    says: str,
+) -> None:
+    endpoints = environment.endpoints.model_copy(update={"alertmanager": server.url})
+    server.answers = {"/-/ready": (200, ""), RUNTIME: started(seconds_ago=age), **answers}
+    verdict = checks.alerting(environment.model_copy(update={"endpoints": endpoints}))
+    assert verdict.health is health
+    assert says in verdict.detail
+
+
+def test_with_prometheus_away_too_alertmanager_is_judged_alone(environment: Environment, server: Canned) -> None:
+    endpoints = environment.endpoints.model_copy(update={"alertmanager": server.url})
+    server.answers = {"/-/ready": (200, ""), ALERTS: alerts()}
+    assert checks.alerting(environment.model_copy(update={"endpoints": endpoints})).health is Health.DEGRADED

@@ -32,6 +32,7 @@ def environment() -> Environment:
             database=Database(host="127.0.0.1", port=9, name="d", writer_role="w", reader_role="r"),
             balancer_metrics=NOBODY_LISTENS,
             cache="redis://127.0.0.1:9/0",
+            alertmanager=NOBODY_LISTENS,
         ),
         hosts={},
         secrets={},
@@ -83,7 +84,7 @@ def test_where_nothing_answers_every_component_is_unhealthy_and_has_a_hint(envir
 
 
 def test_what_an_environment_does_not_have_is_not_checked(environment: Environment) -> None:
-    bare = environment.endpoints.model_copy(update={"cache": None, "balancer_metrics": None})
+    bare = environment.endpoints.model_copy(update={"cache": None, "balancer_metrics": None, "alertmanager": None})
     names = list(checks_of(environment.model_copy(update={"endpoints": bare})))
     assert names == ["database", "node", "sync", "api", "prometheus"]
 

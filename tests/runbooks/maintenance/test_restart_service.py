@@ -15,8 +15,9 @@ from runbooks.engine.journal import all_runs
 from runbooks.engine.model import Context, Unmet
 from runbooks.engine.run import Place, RunError, start
 from runbooks.engine.state import Standing
-from runbooks.maintenance.books.restart_service import CHECKED_BY, RUNBOOK
+from runbooks.maintenance.books.restart_service import RUNBOOK
 from runbooks.maintenance.checks import CHECKS
+from runbooks.maintenance.looking import CHECKED_BY
 from tests.runbooks.engine.support import Entries, Said, environment, place, said, trail
 from tests.support.envelope import Throwaway
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbooks.engine.model import Halt, Look
+from runbooks.engine.arguments import one_of
+from runbooks.engine.model import Halt, Look, Parameter
 from tests.runbooks.engine.support import book, step
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def _not_wanted(_: Context) -> str:
 RUNBOOKS = (
     book(
         step("measure", act=_measure, check=lambda context: f"{context.facts['size']} bytes", reads_only=True),
-        step("destroy", act=_destroy, destroys=True),
+        step("destroy", act=_destroy, destroys=True, spares=lambda arguments: arguments["wanted"] == "no"),
         name="risky",
+        parameters=(Parameter(name="wanted", help="Whether.", parse=one_of("yes", "no"), example="no", default="yes"),),
     ),
     book(step("lost", act=_lost, reads_only=True), name="unsure", on_failure="undo"),
     book(diagnosis=(Look(title="Is it this", see=_not_wanted),), name="unwanted"),

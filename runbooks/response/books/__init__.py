@@ -1,0 +1,1 @@
+"""The answers, a file for each family of alerts, with its `RUNBOOKS`."""
