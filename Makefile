@@ -43,7 +43,7 @@ reset: $(VENV)/.local ## Stop the envelope and delete its data
 	@$(BIN)/simplicity reset $(ARGS)
 
 # --- checks ---------------------------------------------------------------------------------------------------------
-.PHONY: test coverage prove prove-backups lint format format-check types imports security-scan generated
+.PHONY: test coverage prove prove-backups prove-dashboards mutate-alerts lint format format-check types imports security-scan generated
 test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' $(ARGS)
 
@@ -51,11 +51,17 @@ coverage: ## The same tests, measured: at least 95 % of what they are about
 	@$(MAKE) test ARGS='--cov --cov-report= $(ARGS)'
 	$(BIN)/coverage report --fail-under=95
 
-prove: $(VENV)/.dev $(VENV)/.client ## The full proofs: long outages, many kills, many random chains
+prove: $(VENV)/.dev $(VENV)/.client $(VENV)/.browser ## The full proofs: long outages, many kills, many random chains
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m proof --timeout 1200 $(ARGS)
 
 prove-backups: $(VENV)/.dev ## Kill runbooks, forge the trail, damage, lose and restore databases (ARGS=--quick: minutes)
 	$(BIN)/python -m tests.prove.backups $(ARGS)
+
+prove-dashboards: $(VENV)/.dev ## Fire alerts by real faults, see every panel move and come back (ARGS=--quick: alerts only, minutes)
+	$(BIN)/python -m tests.prove.observability $(ARGS)
+
+mutate-alerts: $(VENV)/.dev ## Break every alert rule in every way that counts: its tests have to notice (ARGS='--only ApiDown')
+	$(BIN)/python -m tests.mutate $(ARGS)
 
 lint: $(VENV)/.dev ## Lint the code, the shell and the SQL
 	$(BIN)/ruff check $(CODE) .ci
@@ -78,13 +84,15 @@ imports: $(VENV)/.dev ## Check that folders import only what the architecture al
 	$(BIN)/lint-imports
 
 security-scan: $(VENV)/.dev ## Scan the code (bandit) and audit the dependencies (pip-audit)
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive audit indexer infra runbooks
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive alerts audit dashboards indexer infra loadtests runbooks
 	$(BIN)/python .ci/audit_dependencies.py requirements/dev.txt
 
 generated: $(VENV)/.dev ## Check that generated files are what their sources generate
 	$(BIN)/python .ci/lock_requirements.py --check
 	$(BIN)/python .ci/check_openapi.py --check
 	$(BIN)/python .ci/check_runbooks.py --check
+	$(BIN)/python .ci/check_alerts.py --check
+	$(BIN)/python .ci/check_dashboards.py --check
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade for newer versions)
@@ -127,4 +135,11 @@ $(VENV)/.client: requirements/client.txt $(VENV)/.local
 	@echo 'set-up: generator of the typed client'
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/client
 	@VIRTUAL_ENV=$(VENV)/client $(BIN)/uv pip install --quiet --require-hashes -r requirements/client.txt
+	@touch $@
+
+# The one thing that is not kept in this folder: a browser needs a hundred libraries of the system's.
+$(VENV)/.browser: $(VENV)/.local
+	@command -v chromium > /dev/null || { echo 'set-up: chromium, from the distribution'; \
+	test "$$(id -u)" = 0 || { echo 'make: the proofs of pages need a browser: apt-get install chromium' >&2; exit 2; }; \
+	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium > /dev/null; }
 	@touch $@

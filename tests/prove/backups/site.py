@@ -84,15 +84,10 @@ class Site(Throwaway):
 
     def lose_the_database(self) -> None:
         """What a disk that burned leaves: no server, no files of it, nothing that could write them again."""
-        supervisor = Supervisor(self.layout)
-        for name in ("traffic", "api-1", "api-2", "sync", "backup", "postgresql"):
+        supervisor, those = Supervisor(self.layout), ("traffic", "api-1", "api-2", "sync", "backup", "postgresql")
+        for name in those:
             supervisor.stop(name)
-        self.until(
-            lambda: all(state.pid == 0 or name in {"bitcoin-node", "haproxy", "valkey", "prometheus"}
-                        for name, state in supervisor.states().items()),
-            "the services stopped",
-            within=60,
-        )  # fmt: skip
+        self.until(lambda: not any(supervisor.states()[name].pid for name in those), "the services stopped", within=60)
         shutil.rmtree(self.layout.data / "postgresql")
 
 
