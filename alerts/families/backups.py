@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from alerts.model import Alert, Group, Severity
 
+NEVER = "1e9"  # seconds, thirty years: so old is what is said to be of 1970
+
+
+def _age_or_none(none: str, age: str) -> str:
+    return f"{{{{ if gt $value {NEVER} }}}}{none}{{{{ else }}}}{age}{{{{ end }}}}"
+
+
 AGES = (
     Alert(
         name="BackupTooOld",
@@ -12,7 +19,10 @@ AGES = (
         expr="time() - max by (cluster) (simplicity_backup_last_timestamp_seconds) > <26h>",
         hold="5m",
         reason="There is one a day, and two hours for it to run or to be run again. Never one counts from 1970.",
-        summary="The newest backup of {{ $labels.cluster }} is {{ $value | humanizeDuration }} old",
+        summary=_age_or_none(
+            "There is no backup of {{ $labels.cluster }}",
+            "The newest backup of {{ $labels.cluster }} is {{ $value | humanizeDuration }} old",
+        ),
         description="Nobody yet: a restore has to replay this much WAL, and is slower and hangs on all of it.",
         runbook="answer-backup-too-old",
         dashboard="backups",
@@ -24,9 +34,10 @@ AGES = (
         expr="time() - simplicity_backup_last_proven_timestamp_seconds > <8d>",
         hold="5m",
         reason="A restore is rehearsed every week, with a day for it to be run again.",
-        summary=(
+        summary=_age_or_none(
+            "No backup of {{ $labels.cluster }} was ever restored in proof",
             "The newest backup of {{ $labels.cluster }} that was restored in proof is {{ $value | humanizeDuration }} "
-            "old"
+            "old",
         ),
         description="Nobody yet: whether what was backed up since can be restored is not known.",
         runbook="answer-backup-too-old",

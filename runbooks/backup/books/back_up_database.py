@@ -109,4 +109,6 @@ RUNBOOK = Runbook(
         ),
     ),
     target=lambda _: "backups",
+    # One that failed must not stand in the way of the next: a disk that was full for a minute would end all backups.
+    on_failure="undo",
 )

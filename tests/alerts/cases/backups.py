@@ -25,7 +25,11 @@ def _ages() -> tuple[Case, ...]:
     text = "The newest backup of main"
     old = Firing(summary=f"{text} is 1d 2h 6m 0s old", labels={"cluster": CLUSTER})
     unproven = Firing(summary=f"{text} that was restored in proof is 8d 0h 6m 0s old", labels=AGENT)
+    never = Firing(summary="There is no backup of main", labels={"cluster": CLUSTER})
+    unrestored = Firing(summary="No backup of main was ever restored in proof", labels=AGENT)
     return (
+        *fires_when_due("BackupTooOld", "none ever", {_of(last, kind="full"): "-1.8e9x20"}, never, due="5m"),
+        *fires_when_due("BackupUnproven", "none ever", {_of(proven): "-1.8e9x20"}, unrestored, due="5m"),
         *fires_when_due("BackupTooOld", "26 hours since the newest of any kind", given, old, due="7m"),
         *fires_when_due("BackupUnproven", "eight days", {_of(proven): "-691140x20"}, unproven, due="7m"),
     )

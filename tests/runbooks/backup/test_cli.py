@@ -319,6 +319,14 @@ def test_without_the_database_the_only_cluster_is_meant_and_of_several_one_is_na
     assert len(json.loads(chosen.stdout)["backups"]) == 3
 
 
+def test_a_backup_that_fails_does_not_stand_in_the_way_of_the_next(environment: Environment, tmp_path: Path) -> None:
+    document = away(environment, tmp_path / "away.json")
+    for _ in range(2):
+        done = run("create", document)
+        assert done.exit_code == 4, done.output
+        assert "is undone" in done.output
+
+
 def test_an_environment_without_backups_says_what_makes_them(environment: Environment, tmp_path: Path) -> None:
     path = tmp_path / "without.json"
     drivers = {name: driver for name, driver in environment.drivers.items() if name != "backup"}
