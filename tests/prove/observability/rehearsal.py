@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.prove.observability.stage import Delivered, Stage
 
 BACKUP_EVERY = 200.0  # seconds: well below what is too old at this scale
+BACKUP_AGAIN = 15.0
 CALM_SECONDS = 120.0
 AFTER_SECONDS = 10.0  # in which a fault still shows: what it held up ends only now, and rates look back
 BACK_SECONDS = 60.0
@@ -119,9 +120,9 @@ def backed_up(stage: Stage) -> Iterator[None]:
     def run() -> None:
         while not over.is_set():
             with MAKING_A_BACKUP:
-                # It fails while the database is away: the next one will do.
-                stage.run("backup", "create", "--kind=incremental")
-            over.wait(BACKUP_EVERY)
+                # It fails while the database is away or the disk full: then it is tried again soon, as a timer does.
+                made = stage.run("backup", "create", "--kind=incremental").returncode == 0
+            over.wait(BACKUP_EVERY if made else BACKUP_AGAIN)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
