@@ -86,12 +86,12 @@ class InProcesses:
                 prepared = pending.popleft().result()
                 depth = max(2 * self._workers, min(DEPTH, OPERATIONS // (len(prepared.operations) + 1)))
                 yield prepared
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, OSError) as error:
             self.close()
+            # A pool whose process dies while it is handed work finds its own pipe closed: no error of the system's.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise WorkersLostError(f"a process to prepare blocks cannot be started ({error.strerror})") from error
             raise WorkersLostError("a process that prepares blocks died; starting anew") from error
-        except OSError as error:
-            self.close()
-            raise WorkersLostError(f"a process to prepare blocks cannot be started ({error.strerror})") from error
         finally:
             for future in pending:
                 future.cancel()

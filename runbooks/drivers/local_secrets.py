@@ -23,11 +23,18 @@ DRIVER = "files"
 ACTION = "write"
 # What the next `up` gives to the server and to all who log in there.
 WRITABLE = frozenset(
-    {"cache_password", "database_backup_password", "database_reader_password", "database_writer_password"}
+    {
+        "cache_password",
+        "database_backup_password",
+        "database_monitoring_password",
+        "database_reader_password",
+        "database_writer_password",
+    }
 )
 FIXED = {
     "auth_pepper": "every API key that was made with it would be void",
     "auth_key_ring": "`simplicity auth ring rotate` changes it so that tokens outlast it",
+    "grafana_admin_password": "Grafana took it at its first start; `grafana cli admin reset-admin-password` changes it",
     "node_rpc_cookie": "the node makes it anew at each start",
 }
 # It stands in URLs, configuration files and environments, and must need no quotes in any of them.
@@ -101,7 +108,7 @@ class LocalSecretStore:
         """Return the file of a secret that may be replaced; raises Refusal for all others."""
         reference = self.environment.secrets.get(name)
         if reference is None:
-            raise Refusal(f"there is no secret {name[:100]!r}; there are {', '.join(self.names())}")
+            raise Refusal(f"there is no secret {name[:40]!r}; there are {', '.join(self.names())}")
         if name not in WRITABLE:
             why = FIXED.get(name, "the envelope does not take another one")
             others = ", ".join(sorted(WRITABLE & self.environment.secrets.keys()))

@@ -11,6 +11,7 @@ import pytest
 
 from infra.environment import Environment, SecretReference
 from infra.local.component import Envelope, Options, components
+from infra.local.components import grafana
 from infra.local.document import document_of
 from infra.local.layout import Layout, layout, write_private
 from infra.local.lock import exclusive
@@ -37,12 +38,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 @pytest.fixture
 def environment(place: Layout) -> Environment:
-    """The document of an envelope that was never up; its secrets are there."""
+    """The document of an envelope that was never up, where Grafana is installed; its secrets are there."""
     ports = {port.name: port.default for component in components() for port in component.ports}
     secrets = {name: f"old-{name}" for component in components() for name in component.secrets}
     for name, value in secrets.items():
         write_private(place.secrets / name, f"{value}\n")
-    return document_of(Envelope(place, ports, Options(), secrets))
+    made = document_of(Envelope(place, ports, Options(), secrets))
+    its = SecretReference(source="file", name=str(place.secrets / grafana.PASSWORD))
+    return made.model_copy(update={"secrets": made.secrets | {grafana.PASSWORD: its}})
 
 
 @pytest.fixture
