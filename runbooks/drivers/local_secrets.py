@@ -34,7 +34,7 @@ WRITABLE = frozenset(
 FIXED = {
     "auth_pepper": "every API key that was made with it would be void",
     "auth_key_ring": "`simplicity auth ring rotate` changes it so that tokens outlast it",
-    "grafana_admin_password": "Grafana took it at its first start; `grafana cli admin reset-admin-password` changes it",
+    "grafana_admin_password": "`grafana cli admin reset-admin-password` changes it",  # nosec B105 - its name
     "node_rpc_cookie": "the node makes it anew at each start",
 }
 # It stands in URLs, configuration files and environments, and must need no quotes in any of them.
