@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -32,7 +32,7 @@ class Live:
     """An API that is served."""
 
     api: Api
-    log: Lines
+    log: Lines = field(repr=False)  # thousands of lines, in which a failure would not be found
     port: int
 
     @property
