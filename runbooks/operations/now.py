@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from alerts.matcher import WATCHDOG_LATE_SECONDS
 from alerts.model import Severity
@@ -18,9 +19,13 @@ from runbooks.operations.frame import framed, link, part
 from runbooks.operations.seen import ENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alerts.live import FiringAlert, Silence
     from runbooks.maintenance.health import Finding
-    from runbooks.operations.seen import Budget, Seen
+    from runbooks.operations.seen import Alerts, Budget, Budgets, Components, Seen
+
+P = TypeVar("P", "Alerts", "Budgets", "Components")
 
 LATE: Final = "no answer in time; it is asked again"
 # Younger answers count as of now.
@@ -51,11 +56,13 @@ def now_page(seen: Seen, heard: Heard) -> str:
     """Return the page."""
     severity, sentence = headline(seen, heard)
     left = joined(
-        part("alerts", element("h2", "Firing alerts"), _alerts(seen)),
+        part(
+            "alerts", element("h2", "Firing alerts"), _known(seen, "alerts", seen.alerts, partial(_alerts, at=seen.at))
+        ),
     )
     right = joined(
-        part("components", element("h2", "Components"), _components(seen)),
-        part("budgets", element("h2", "Error budgets"), _budgets(seen)),
+        part("components", element("h2", "Components"), _known(seen, "components", seen.components, _components)),
+        part("budgets", element("h2", "Error budgets"), _known(seen, "budgets", seen.budgets, _budgets)),
         part("heard", element("h2", "The way of alerts"), _heard(heard, seen.at)),
     )
     return framed(
@@ -123,14 +130,16 @@ def _moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _alerts(seen: Seen) -> Markup:
-    alerts = seen.alerts
-    if alerts is None:
-        return _unknown(seen, "alerts")
-    if alerts.problem:
-        return element("p", alerts.problem, class_="problem")
+def _known(seen: Seen, name: str, found: P | None, shown: Callable[[P], Markup]) -> Markup:
+    """Show a part, or say why nothing is known of it."""
+    if found is None:
+        return _unknown(seen, name)
+    return element("p", found.problem, class_="problem") if found.problem else shown(found)
+
+
+def _alerts(alerts: Alerts, at: float) -> Markup:
     by_id = {silence.id: silence for silence in alerts.silences}
-    cards = [_alert(alert, by_id, seen.at) for alert in alerts.firing[:MOST_ALERTS]]
+    cards = [_alert(alert, by_id, at) for alert in alerts.firing[:MOST_ALERTS]]
     more = len(alerts.firing) - len(cards)
     return joined(
         element("p", alerts.note, class_="problem") if alerts.note else None,
@@ -165,12 +174,7 @@ def _silenced(silence: Silence | None, at: float) -> str:
     return f"Silenced by {_cut(silence.by)}, ends {ago(silence.ends.timestamp(), at)}: {_cut(silence.comment)}"
 
 
-def _components(seen: Seen) -> Markup:
-    components = seen.components
-    if components is None:
-        return _unknown(seen, "components")
-    if components.problem:
-        return element("p", components.problem, class_="problem")
+def _components(components: Components) -> Markup:
     return element("div", _rows(*(_component(found) for found in components.findings)), class_="card")
 
 
@@ -181,12 +185,7 @@ def _component(found: Finding) -> Markup:
     return element("tr", element("th", found.component, scope="row"), health, element("td", _cut(verdict.detail), hint))
 
 
-def _budgets(seen: Seen) -> Markup:
-    budgets = seen.budgets
-    if budgets is None:
-        return _unknown(seen, "budgets")
-    if budgets.problem:
-        return element("p", budgets.problem, class_="problem")
+def _budgets(budgets: Budgets) -> Markup:
     return element("div", _rows(*(_budget(each) for each in budgets.rows)), class_="card")
 
 
