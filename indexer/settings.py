@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -46,8 +47,9 @@ def _database_url(value: SecretStr) -> SecretStr:
         raise ValueError(f"{_DATABASE_FORM}, with %-escapes and libpq's own parameters only") from None
     if not parts.get("host") or not parts.get("dbname"):
         raise ValueError(_DATABASE_FORM)
-    port = str(parts.get("port", 5432))
-    if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
+    # libpq takes several hosts, and a port for each or one for all: whoever of them leads is found by trying.
+    ports = str(parts.get("port", 5432)).split(",")
+    if not all(port.isdecimal() and 0 < int(port) <= HIGHEST_PORT for port in ports):
         raise ValueError("has no valid port")
     return SecretStr(url)
 
@@ -150,6 +152,8 @@ class Settings(BaseSettings):
     ENABLE_OPI: bool = True  # no OPI is shipped yet: their operations are recorded INVALID_OPERATION
     STOP_ON_OPI_ERROR: bool = True
 
+    # Which release this process is of, as `simplicity deploy` calls it: the API says it with every answer.
+    RELEASE_ID: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")] | None = None
     CLUSTER_NAME: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.-]+$")] = "default"
     # Seconds between looks at the node's tip; a hosted node counts them.
     SYNC_POLL_INTERVAL: Annotated[float, Field(gt=0, le=60)] = 0.1
@@ -157,6 +161,9 @@ class Settings(BaseSettings):
     SYNC_WORKERS: Annotated[int, Field(ge=0, le=64, default_factory=lambda: _workers(os.cpu_count() or 1))]
     SYNC_METRICS_HOST: str = "127.0.0.1"
     SYNC_METRICS_PORT: Port = 9108
+    # Both, and the API and the metrics of sync are served over TLS alone; read when a process starts.
+    TLS_CERTIFICATE: Path | None = None
+    TLS_KEY: Path | None = None
 
     API_HOST: str = "127.0.0.1"
     API_PORT: Port = 8083
@@ -194,6 +201,17 @@ class Settings(BaseSettings):
     def _credentials_come_in_pairs(self) -> Settings:
         if (self.BITCOIN_RPC_USER is None) != (self.BITCOIN_RPC_PASSWORD is None):
             raise ValueError("BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD go together: set both, or a cookie file")
+        return self
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Settings:
+        if (self.TLS_CERTIFICATE is None) != (self.TLS_KEY is None):
+            raise ValueError("TLS_CERTIFICATE and TLS_KEY go together: set both, or neither")
+        if self.TLS_CERTIFICATE is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.TLS_CERTIFICATE, self.TLS_KEY)
+            except OSError as error:  # what TLS itself says of them is one too
+                raise ValueError(f"TLS_CERTIFICATE and TLS_KEY cannot be used: {error.strerror or error}") from None
         return self
 
 

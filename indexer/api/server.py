@@ -12,6 +12,7 @@ import uvicorn
 from indexer import log
 from indexer.api.app import Api, create_app
 from indexer.api.protocol import bounded
+from indexer.tls import renew_on_hangup
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -38,7 +39,7 @@ def serve(settings: Settings, listener: socket.socket, sink: Sink) -> None:
     with listener:
         api = create_app(settings, sink)
         logger.info("listening", host=settings.API_HOST, port=listener.getsockname()[1])
-        server = _Draining(_config(api), api, settings.API_DRAIN_SECONDS)
+        server = _Draining(_config(api, settings), api, settings)
         # Until uvicorn listens to signals, and again when it is done: it raises the one that stopped it once more, and
         # a clean stop must exit with 0.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +47,7 @@ def serve(settings: Settings, listener: socket.socket, sink: Sink) -> None:
         server.run(sockets=[listener])
 
 
-def _config(api: Api) -> uvicorn.Config:
+def _config(api: Api, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         api,
         http=bounded(api.front.refused),
@@ -58,16 +59,19 @@ def _config(api: Api) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=IN_FLIGHT,
+        ssl_certfile=settings.TLS_CERTIFICATE,
+        ssl_keyfile=settings.TLS_KEY,
     )
 
 
 class _Draining(uvicorn.Server):
     """Says that it is not ready, serves on while the balancer notices, and only then stops taking connections."""
 
-    def __init__(self, config: uvicorn.Config, api: Api, seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, api: Api, settings: Settings) -> None:
         super().__init__(config)
         self._api = api
-        self._seconds = seconds
+        self._settings = settings
+        self._seconds = settings.API_DRAIN_SECONDS
         self._told = False
 
     def stop_soon(self, _sig: int, _frame: FrameType | None) -> None:
@@ -89,6 +93,12 @@ class _Draining(uvicorn.Server):
         """Serve as uvicorn does, and remember whose loop it is."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, and from then on read the certificate again at SIGHUP."""
+        if self.config.ssl is not None:
+            renew_on_hangup(self.config.ssl, self._settings)
+        await super().startup(sockets)
 
     def _drain(self, sig: int) -> None:
         self._api.drain()

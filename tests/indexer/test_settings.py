@@ -6,6 +6,7 @@ import pytest
 
 from indexer.settings import ConfigurationError, load, shown
 from indexer.store.connection import place
+from tests.support.tls import certificate
 
 DATABASE = "postgresql://user:hunter2@db.example.com:5432/brc20"
 
@@ -52,6 +53,8 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
         ("DATABASE_URL", "postgresql://user:p%zzhunter2@host:5432/db", "with %-escapes"),
         ("DATABASE_URL", "postgresql://user:hunter2@host:5432/db?ssl=require", "libpq's own parameters"),
         ("DATABASE_URL", "postgresql://user:hunter2@host:99999/db", "no valid port"),
+        ("DATABASE_URL", "postgresql://user:hunter2@one,two:5432,0/db", "no valid port"),
+        ("TLS_KEY", "/nowhere", "TLS_CERTIFICATE and TLS_KEY go together"),
         ("BITCOIN_RPC_URL", "localhost:8332", "must look like http://"),
         ("BITCOIN_RPC_URL", "http://localhost:abc", "no valid port"),
         ("BITCOIN_RPC_URL", "http://localhost:99999", "no valid port"),
@@ -75,6 +78,29 @@ def test_a_wrong_value_is_one_line_that_names_it_and_repeats_no_secret(
     (line,) = str(caught.value).splitlines()
     assert said in line
     assert "hunter2" not in line
+
+
+def test_several_databases_may_be_named_of_which_one_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://user:hunter2@one:5432,two:5433/db?target_session_attrs=read-write"
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert load().DATABASE_URL.get_secret_value() == url
+    assert place(url) == "user@one,two:5432,5433/db"
+
+
+def test_a_certificate_of_another_key_is_said_before_anything_is_served(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    mine, other = certificate(tmp_path / "mine"), certificate(tmp_path / "other")
+    monkeypatch.setenv("TLS_CERTIFICATE", str(mine.certificate))
+    monkeypatch.setenv("TLS_KEY", str(mine.key))
+    assert mine.key == load().TLS_KEY
+    monkeypatch.setenv("TLS_KEY", str(other.key))
+    with pytest.raises(ConfigurationError, match=r"TLS_CERTIFICATE and TLS_KEY cannot be used: .*mismatch"):
+        load()
+    monkeypatch.setenv("TLS_KEY", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigurationError, match="cannot be used: No such file"):
+        load()
 
 
 def test_all_wrong_values_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
