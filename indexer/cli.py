@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import socket
+import ssl
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,9 +16,11 @@ import typer
 from indexer import log
 from indexer.command import EnvFile, clear_errors
 from indexer.settings import ConfigurationError, load
+from indexer.tls import renew
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 config_app = typer.Typer(no_args_is_help=True, help="The indexer's settings.")
@@ -87,8 +90,46 @@ def sync(
     if target is None:
         host, port = settings.SYNC_METRICS_HOST, settings.SYNC_METRICS_PORT
         with clear_errors(), _listening("SYNC_METRICS_HOST", host, "SYNC_METRICS_PORT", port):
-            start_http_server(port, host)
+            server, _ = start_http_server(
+                port, host, certfile=_text(settings.TLS_CERTIFICATE), keyfile=_text(settings.TLS_KEY)
+            )
+        if isinstance(server.socket, ssl.SSLSocket):
+            context = server.socket.context
+            # Not in the handler itself: it may interrupt the writing of a line of the log.
+            signal.signal(signal.SIGHUP, lambda *_: Thread(target=renew, args=(context, settings)).start())
     raise typer.Exit(Service(settings, stop, target).run())
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def migrate(
+    *,
+    env_file: EnvFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the versions as JSON.")] = False,
+) -> None:
+    """Bring the database to this release's schema, once, while the release before goes on; sync does so by itself.
+
+    Exit code 0: the database has it; 1: no database; 2: it has a later one, or does not fit.
+
+    Example: simplicity migrate --env-file production.env
+    """
+    from indexer.store import schema  # noqa: PLC0415 - the database's driver is not needed for --help
+    from indexer.store.connection import connect, require_utf8, translated  # noqa: PLC0415 - as above
+
+    with clear_errors():
+        settings = load(env_file)
+        url = settings.DATABASE_URL.get_secret_value()
+        with translated(), connect(url) as connection:
+            require_utf8(connection)
+            before = schema.version(connection)
+        schema.migrate(url, reader_role=settings.DATABASE_READER_ROLE)
+    now = schema.head()
+    if as_json:
+        typer.echo(json.dumps({"before": before, "now": now, "changed": before != now}))
+    else:
+        typer.echo(f"schema {now}" + (" (already)" if before == now else f", was {before or 'empty'}"))
 
 
 api_app = typer.Typer(invoke_without_command=True, help="Serve the read API, or switch its maintenance mode.")

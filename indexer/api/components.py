@@ -64,6 +64,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "Simplicity-State-Hash": _header("The hash of all history up to it.", _STATE),
     "WWW-Authenticate": _header("Why, as RFC 6750 has it.", 'Bearer error="invalid_token"'),
     "Warning": _header("110 where the database is down and this is the last answer.", '110 - "Response is Stale"'),
+    "X-Release": _header("Which release answers, where the process was told.", "0.1.0-3f9c2a1b7d60"),
     "X-Request-ID": _header("What the answer is called in logs.", "c17d2ff96b0000000000", always=True),
 }
 

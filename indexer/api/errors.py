@@ -106,7 +106,7 @@ def responses(read_headers: tuple[str, ...]) -> dict[str, Any]:
     found = {name_of(status): _response(status) for status in _PROBLEMS}
     found[name_of(304)] = {
         "description": "What `If-None-Match` names is still the answer.",
-        "headers": header_refs("X-Request-ID", "Link", *read_headers),
+        "headers": header_refs("X-Request-ID", "X-Release", "Link", *read_headers),
     }
     # Of a read this too is of a block, and kept like what is found.
     found[name_of(404)]["headers"] |= header_refs(*read_headers)
@@ -117,7 +117,7 @@ def _response(status: int) -> dict[str, Any]:
     description, headers, _ = _PROBLEMS[status]
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem_example(status)}
     # What the protocol refuses is no request yet, and has no id.
-    always = () if status == _URI_TOO_LONG else ("X-Request-ID", "Cache-Control")
+    always = () if status == _URI_TOO_LONG else ("X-Request-ID", "X-Release", "Cache-Control")
     return {
         "description": description,
         "headers": header_refs(*always, *headers),

@@ -7,7 +7,7 @@ nothing waits for anything.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from indexer.api.client import client_address, limit_key, within
 from indexer.api.hostile import sign_of
 from indexer.api.limiter import headers as limit_headers
 from indexer.api.refusals import BodyRefusedError, whole_body
-from indexer.api.sending import PREFLIGHT, Sender, head_of, text_of
+from indexer.api.sending import PREFLIGHT, Sender, always, head_of, text_of
 from indexer.auth.principal import ANONYMOUS, Principal, Reason, Refused
 from indexer.settings import LIMITED
 from indexer.store.connection import StoreUnavailableError
@@ -81,6 +81,11 @@ class Front:
     endpoint_of: Callable[[str], str | None]
     is_draining: bool = False
     in_flight: int = 0
+    always: Headers = field(init=False)
+
+    def __post_init__(self) -> None:
+        # For every answer, whoever asks: a cache in between gives it to others.
+        self.always = always(cross=self.settings.API_CORS, release=self.settings.RELEASE_ID)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, count it, log it."""
@@ -90,9 +95,8 @@ class Front:
         started = time.perf_counter()
         head = head_of(scope["headers"])
         call = self._call(scope, head)
-        # For every answer, whoever asks: a cache in between gives it to others.
-        cross = self.settings.API_CORS
-        sender = Sender(send, call, bare=scope["method"] == "HEAD", closing=self.is_draining, cross=cross)
+        is_head = scope["method"] == "HEAD"
+        sender = Sender(send, call, bare=is_head, closing=self.is_draining, always=self.always)
         traced = self.telemetry.traces.begin(scope["method"], scope["path"], head.traceparent)
         self.in_flight += 1
         try:

@@ -75,9 +75,9 @@ class Serving:
     stale_seconds: float = 0.0
 
 
-def alive() -> Document:
-    """Return the document of /health: the process answers, whatever else is down."""
-    return {"status": "ok"}
+def alive(release: str | None = None) -> Document:
+    """Return the document of /health: the process answers, whatever else is down, and of which release it is."""
+    return {"status": "ok"} if release is None else {"status": "ok", "release": release}
 
 
 def not_ready(serving: Serving) -> tuple[str, ...]:

@@ -141,6 +141,9 @@ class Alive(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = Field(examples=["ok"])
+    release: str | None = Field(
+        None, description="Which release answers, where it was told: `X-Release`.", examples=["0.1.0-3f9c2a1b7d60"]
+    )
 
 
 class Ready(BaseModel):

@@ -109,7 +109,7 @@ def _exemplify(parameter: Json, operation: str) -> None:
 
 
 def _answer(own: Json, kind: RouteClass, parameters: list[Json], schemas: Json) -> Json:
-    headers = ["X-Request-ID", *_HEADERS.get(kind, ())]
+    headers = ["X-Request-ID", "X-Release", *_HEADERS.get(kind, ())]
     if any(parameter["name"] == "cursor" for parameter in parameters):
         headers.append("Link")
     content = own["content"]

@@ -30,6 +30,7 @@ _TOLD = (
     "Simplicity-Height",
     "Simplicity-State-Hash",
     "Warning",
+    "X-Release",
     "X-Request-ID",
 )
 # For pages of any origin: there are no cookies, so a page can do no more than its visitor without it.
@@ -42,6 +43,12 @@ PREFLIGHT: Headers = [
     (b"access-control-allow-headers", b"Authorization, If-None-Match, Last-Event-ID, X-API-Key"),
     (b"access-control-max-age", b"86400"),
 ]
+
+
+def always(*, cross: bool, release: str | None) -> Headers:
+    """Return what every answer of a process has: may pages of other origins read it, which release gave it."""
+    own = [] if release is None else [(b"x-release", release.encode())]
+    return [*ALWAYS, *own, *(CROSS_ORIGIN if cross else ())]
 
 
 @dataclass(slots=True)
@@ -92,14 +99,14 @@ class HeadSentError(OSError):
 class Sender:
     """Sends an answer, once; `started` says whether its status is out. A drain also ends the connection."""
 
-    __slots__ = ("_bare", "_call", "_closing", "_cross", "_send", "client_left", "is_done", "started", "started_at")
+    __slots__ = ("_always", "_bare", "_call", "_closing", "_send", "client_left", "is_done", "started", "started_at")
 
-    def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool, cross: bool) -> None:
+    def __init__(self, send: Send, call: Call, *, bare: bool, closing: bool, always: Headers) -> None:
         self._send = send
         self._call = call
         self._bare = bare  # HEAD: the headers of the answer alone
         self._closing = closing
-        self._cross = cross  # pages of other origins may read it
+        self._always = always
         self.started = False
         self.started_at = 0.0  # by perf_counter
         self.client_left = False
@@ -133,9 +140,7 @@ class Sender:
 
     def _own(self) -> Headers:
         call = self._call
-        own = [(b"x-request-id", call.request_id.encode()), *ALWAYS, *call.headers]
-        if self._cross:
-            own += CROSS_ORIGIN
+        own = [(b"x-request-id", call.request_id.encode()), *self._always, *call.headers]
         if self._closing:
             own.append((b"connection", b"close"))
         return own

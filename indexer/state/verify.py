@@ -128,7 +128,7 @@ def require_schema(connection: Connection) -> None:
     found, wanted = schema.version(connection), schema.head()
     if found is None:
         raise StoreError("database holds no index yet; run: simplicity sync")
-    if found != wanted:
+    if not schema.works(connection):
         raise StoreError(f"database has schema {found}, this release works with {wanted}; run this release's sync")
 
 

@@ -199,7 +199,7 @@ async def running(url: str, *, known: bool = True, **changes: object) -> AsyncIt
 async def serving(url: str, *, known: bool = True, **changes: object) -> AsyncIterator[App]:
     """Run the API behind real HTTP on a free port of the loopback address."""
     app = _made(url, changes)
-    config = server._config(app.api)  # noqa: SLF001 - the real one is what is tested
+    config = server._config(app.api, app.api.front.settings)  # noqa: SLF001 - the real one is what is tested
     config.timeout_graceful_shutdown = 1
     listener = socket.create_server(("127.0.0.1", 0))
     app.port = listener.getsockname()[1]

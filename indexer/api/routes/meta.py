@@ -27,10 +27,10 @@ async def root() -> dict[str, str]:
     return {"message": "Universal BRC-20 indexer", "version": RELEASE}
 
 
-@router.get("/health", response_model=models.Alive)
-async def alive() -> dict[str, str]:
+@router.get("/health", response_model=models.Alive, response_model_exclude_none=True)
+async def alive(request: Request) -> health.Document:
     """Tell that the process answers, whatever else is down."""
-    return health.alive()
+    return health.alive(request.app.state.service.settings.RELEASE_ID)
 
 
 @router.get("/health/ready", response_model=models.Ready, responses=UNAVAILABLE)

@@ -8,5 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     version_table="schema_version",
     version_table_schema="ops",
+    transaction_per_migration=True,
 )
-context.run_migrations()
+with context.begin_transaction():
+    context.run_migrations()

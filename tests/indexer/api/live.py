@@ -55,7 +55,7 @@ def serving(settings: Settings) -> Iterator[Live]:
     """Serve on a free loopback port for the time of a `with`, from when the tip is known."""
     log = Lines()
     api = create_app(settings, log)  # type: ignore[arg-type]  # it takes lines as a sink does
-    uvicorn_server = uvicorn.Server(server._config(api))  # noqa: SLF001 - the real one is what is tested
+    uvicorn_server = uvicorn.Server(server._config(api, settings))  # noqa: SLF001 - the real one is what is tested
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=uvicorn_server.run, args=([listener],))
         thread.start()

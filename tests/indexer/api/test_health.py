@@ -50,6 +50,7 @@ def check(name: str = "database", *outcomes: Outcome | Exception) -> tuple[Check
 
 def test_alive_says_ok_whatever_else_is_down() -> None:
     assert alive() == {"status": "ok"}
+    assert alive("1.0-abc") == {"status": "ok", "release": "1.0-abc"}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def settings(cluster: Cluster, migrated_template: str, tmp_path_factory: pytest.
     index_examples(url)
     ring = tmp_path_factory.mktemp("ring") / "ring.json"
     ring_file.create(ring, create(0))
-    return Settings(_env_file=None, DATABASE_URL=url, AUTH_PEPPER=PEPPER, AUTH_KEY_RING=ring)
+    release = "0.1.0-3f9c2a1b7d60"
+    return Settings(_env_file=None, DATABASE_URL=url, AUTH_PEPPER=PEPPER, AUTH_KEY_RING=ring, RELEASE_ID=release)
 
 
 @pytest.fixture(scope="module")

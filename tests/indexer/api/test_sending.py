@@ -198,10 +198,27 @@ class Out:
 async def test_an_answer_ends_its_connection_only_in_a_drain(closing: bool) -> None:  # noqa: FBT001 - a case
     out = Out()
     call = Call(request_id="r1")
-    sender = Sender(out, call, bare=False, closing=closing, cross=False)
+    sender = Sender(out, call, bare=False, closing=closing, always=[])
     await sender.whole(200, [(b"content-length", b"2")], b"ok")
     assert ((b"connection", b"close") in out.messages[0]["headers"]) is closing
     assert (sender.started, call.status) == (True, 200)
+
+
+@pytest.mark.parametrize("release", [None, "0.1.0-3f9c2a1b7d60"])
+async def test_every_answer_says_of_which_release_it_is_where_there_is_one(chain: Chain, release: str | None) -> None:
+    async with running(chain.url, RELEASE_ID=release) as made:
+        tag = await tag_of(made)
+        answers = [
+            await made.ask(LIST),
+            await made.ask(LIST, headers={"if-none-match": tag}),
+            await made.ask(LIST, method="HEAD"),
+            await made.ask("/health"),
+            await made.ask("/nowhere"),
+            await made.ask(LIST, headers={"x-api-key": "nonsense"}),
+        ]
+        assert [answer.status for answer in answers] == [200, 304, 200, 200, 404, 401]
+        assert {answer.header("x-release") for answer in answers} == {release}
+        assert answers[3].json() == {"status": "ok"} | ({} if release is None else {"release": release})
 
 
 async def test_a_recorder_keeps_an_answer_in_parts() -> None:
