@@ -173,9 +173,9 @@ def _fetch(tool: Tool, directory: Path) -> None:
     problem = _missing_requirement()
     failures = []
     if problem is None:
-        sites = package_sites(_apt("--print-uris", "update"))
-        problem = "apt knows no site of the distribution" if not sites else None
-        for site in sites:
+        known = sites()
+        problem = "apt knows no site of the distribution" if not known else None
+        for site in known:
             try:
                 _unpack(tool, site, directory)
             except EnvelopeError as error:
@@ -198,6 +198,11 @@ def _missing_requirement() -> str | None:
     if not any(keyring.exists() for keyring in KEYRINGS):
         return "not in PATH, and this system has no Debian archive keys to check a package with"
     return None
+
+
+def sites() -> list[str]:
+    """Return the sites of the distribution's packages, the system's own first."""
+    return package_sites(_apt("--print-uris", "update"))
 
 
 def package_sites(listing: str) -> list[str]:
