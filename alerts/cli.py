@@ -1,4 +1,4 @@
-"""`simplicity alerts`: the rules and why they are as they are; what fires now, and silences, come from `cli_live`."""
+"""`simplicity alerts`: the rules and why they are as they are; what else there is comes from modules of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 
-from alerts.cli_live import register
+from alerts import cli_live, cli_receivers
 from alerts.model import Place
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ EXIT_WRONG, EXIT_USAGE = 1, 2
 PROMTOOL_SECONDS = 60
 
 app = typer.Typer(no_args_is_help=True, help="Alerts: the rules and their reasons, what fires, silences.")
-register(app)
+cli_live.register(app)
+cli_receivers.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[str, typer.Option("--place", help="Only the rules of this place: local, fleet or cloud.")]

@@ -75,6 +75,7 @@ REPOSITORY = (
     ),
     Alert(
         name="BackupAgentDown",
+        places=frozenset({"local"}),  # pgBackRest has no agent: its timers and archiving have alerts of their own
         severity=Severity.WARNING,
         team="database",
         expr="""

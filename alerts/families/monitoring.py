@@ -12,7 +12,7 @@ GROUP = Group(
             severity=Severity.WARNING,
             team="platform",
             # The others have alerts of their own; a load test is a target only while it runs.
-            expr='up{job!~"api|sync|haproxy|alertmanager|backup|loadtest"} == 0 or pg_up == 0',
+            expr='up{job!~"api|sync|haproxy|alertmanager|backup|etcd|loadtest"} == 0 or pg_up == 0',
             hold="5m",
             reason=(
                 "A restart takes seconds; five minutes of an exporter are a gap that can be borne. PostgreSQL's also "

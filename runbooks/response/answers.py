@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 ALERTS: Final[dict[str, tuple[str, ...]]] = {
-    "answer-api-down": ("ApiDown", "NoApiInstance", "ApiNotReady", "BalancerDown"),
+    "answer-api-down": ("ApiDown", "NoApiInstance", "ApiNotReady", "BalancerDown", "VirtualAddressFault"),
     "answer-api-errors": ("HighErrorRate", "ApiAvailabilityBurn"),
     "answer-slow-api": ("HighResponseTime", "SlowResponses", "RemoteCallsSlow", "ApiLatencyBurn"),
     "answer-security": ("AuthenticationFailures", "FailedLogins", "TokenIssueSpike", "RateLimitStorm"),
-    "answer-indexer-down": ("IndexerDown", "NoWriter"),
+    "answer-indexer-down": ("IndexerDown", "NoWriter", "NoIndexerStandby"),
     "answer-indexer-behind": ("IndexerNotAdvancing", "IndexerLagging", "IndexingFreshnessBurn"),
     "answer-reorg": ("ReorgTooDeep", "DeepReorg"),
     "answer-state-mismatch": ("StateHashMismatch",),
@@ -23,6 +23,13 @@ ALERTS: Final[dict[str, tuple[str, ...]]] = {
         "Deadlocks",
         "TableBloat",
         "TransactionIdWraparound",
+    ),
+    "answer-replication": (
+        "DatabaseLeadership",
+        "FailoverPaused",
+        "EtcdMemberDown",
+        "NoDatabaseStandby",
+        "ReplicationLagging",
     ),
     "answer-slow-database": ("SqlLatencyBurn",),
     "answer-cache-down": ("CacheDown", "RateLimiterDegraded"),
@@ -38,6 +45,8 @@ ALERTS: Final[dict[str, tuple[str, ...]]] = {
     "answer-audit-mismatch": ("AuditTrailMismatch", "AuditTrailNotCopied"),
     "answer-host-pressure": ("HighCpu", "HighMemory", "FileHandlesNearLimit"),
     "answer-disk-full": ("DiskFull", "DiskWillFill"),
+    "answer-certificate": ("CertificateExpiring", "CertificateAboutToExpire"),
+    "answer-unit-failed": ("UnitFailed",),
     "answer-clock-wrong": ("ClockWrong",),
     "answer-monitoring-down": (
         "TargetDown",

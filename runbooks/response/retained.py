@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
-from runbooks.backup.driving import engine, told
+from runbooks.backup.driving import place, told
 from runbooks.backup.keys import load_trusted
 from runbooks.backup.pruning import plan
 from runbooks.backup.retention import Policy
@@ -29,8 +29,8 @@ TARGET = "backups"
 def planned(context: Context) -> dict[str, Any]:
     """Return what a prune would remove now, and where it would make room; `bytes` is without the WAL. Raises Halt."""
     with told():
-        place = engine(context).place
-        repository, trusted = place.repository(), load_trusted(place.keys)
+        here = place(context, "what is kept is pgBackRest's setting: `pgbackrest expire --dry-run` on a database host")
+        repository, trusted = here.repository(), load_trusted(here.keys)
         found, _ = plan(repository, trusted, Policy())
         there, _ = repository.backups(trusted)
         return {

@@ -18,7 +18,7 @@ def labels(job: str, instance: str, **more: str) -> dict[str, str]:
     return {"cluster": CLUSTER, "instance": instance, "job": job, "place": "fleet"} | more
 
 
-def series(name: str, job: str, instance: str, **more: str) -> str:
+def series(name: str, /, job: str, instance: str, **more: str) -> str:
     """Return a series as promtool writes it. A label that is a word of Python's may end in an underscore."""
     texts = (f'{key.rstrip("_")}="{value}"' for key, value in labels(job, instance, **more).items())
     return f"{name}{{{', '.join(texts)}}}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.backup.books import back_up_database as backing_up
 from runbooks.backup.books.prove_backup import discard, is_proven
-from runbooks.backup.driving import engine, see_backups, told, work
+from runbooks.backup.driving import engine, place, see_backups, told, work
 from runbooks.backup.parameters import RESTORE_SECONDS
 from runbooks.engine.arguments import one_of
 from runbooks.engine.model import Halt, Look, Parameter, Step, Unmet
@@ -86,9 +86,8 @@ def _clean_up(context: Context) -> None:
 
 
 def _is_clean(context: Context) -> str:
-    from runbooks.backup.engine import restored_folder  # noqa: PLC0415 - as in _has_a_gap()
-
-    left = sorted(restored_folder(context.run).parent.glob(f"{context.run}-*"))
+    with told():
+        left = engine(context).left(context.run)
     if left:
         raise Unmet(f"{left[0]} is still there")
     return "nothing is left of the second database"
@@ -152,7 +151,7 @@ TOO_OLD = answer(
 
 def _archive(context: Context) -> Mapping[str, Json]:
     with told():
-        said = engine(context).place.source.archive_now(within=max(1.0, context.remaining() - 5))
+        said = engine(context).archive_now(max(1.0, context.remaining() - 5))
     if not said.endswith("is archived"):
         raise Halt(f"{said}; `simplicity logs postgresql` says why: is the repository full, away, or refused?")
     return {"archived": said}
@@ -168,7 +167,7 @@ def _see_archiver(context: Context) -> str:
     from psycopg.rows import dict_row  # noqa: PLC0415 - as in _has_a_gap()
 
     try:
-        with told(), engine(context).place.source.connected() as connection:
+        with told(), place(context, "`pgbackrest check` on the leader says it").source.connected() as connection:
             row = connection.cursor(row_factory=dict_row).execute(
                 "SELECT archived_count, last_archived_wal, last_archived_time::text, failed_count, last_failed_wal,"
                 " last_failed_time::text FROM pg_stat_archiver"

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from tests.alerts.case import Case
 
 # What has an alert of its own, or is there for a while only.
-OTHERS = {up(job, f"{job}-1"): "0x20" for job in ("api", "sync", "haproxy", "alertmanager", "backup", "loadtest")}
+OTHERS = {
+    up(job, f"{job}-1"): "0x20" for job in ("api", "sync", "haproxy", "alertmanager", "backup", "etcd", "loadtest")
+}
 
 
 def _target() -> tuple[Case, ...]:

@@ -409,8 +409,8 @@ def _nothing() -> Iterator[None]:
 def test_wal_that_is_not_archived_stops_the_run_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = SimpleNamespace(archive_now=lambda **_: "the live database has not archived 0001 within 5 s")
-    monkeypatch.setattr(backups, "engine", lambda _: SimpleNamespace(place=SimpleNamespace(source=source)))
+    driver = SimpleNamespace(archive_now=lambda _: "the live database has not archived 0001 within 5 s")
+    monkeypatch.setattr(backups, "engine", lambda _: driver)
     monkeypatch.setattr(backups, "told", _nothing)
     archive = step_of(backups.WAL, "archive")
     with pytest.raises(Halt, match="has not archived 0001 within 5 s; `simplicity logs postgresql` says why"):

@@ -39,7 +39,7 @@ class _Kept:
         self.repository = Repository(open_store((folder / "repository").as_uri()), a_manifest().cluster)
         self._signer = keys.load_sealing(folder / "keys").signer
         place = SimpleNamespace(repository=lambda: self.repository, keys=folder / "keys")
-        monkeypatch.setattr(retained, "engine", lambda _: SimpleNamespace(place=place))
+        monkeypatch.setattr(retained, "place", lambda *_: place)
         monkeypatch.setattr(hosts, "prune", self._prune)
         monkeypatch.setattr(hosts, "finished", lambda _: {"kept": ["one", "two"]})
 
