@@ -11,6 +11,8 @@ import typer
 
 from runbooks.backup.agent_cli import agent
 from runbooks.backup.archive_cli import archive_wal
+from runbooks.backup.driving import REPLACED_BY_HAND
+from runbooks.backup.hosts_cli import engine_on_hosts, open_there, worked
 from runbooks.engine.command import document_of, explained, fail
 
 if TYPE_CHECKING:
@@ -72,8 +74,12 @@ def list_(*, cluster: ClusterId = "", as_json: AsJson = False, environment: Docu
     from runbooks.backup.listing import Listing  # noqa: PLC0415 - not needed for --help
 
     with _told():
-        place = _place(environment)
-        listing = Listing.of(place.repository(cluster or None), place.keys)
+        engine = engine_on_hosts(environment)
+        if engine is None:
+            place = _place(environment)
+            listing = Listing.of(place.repository(cluster or None), place.keys)
+        else:
+            listing = Listing(engine.stanza, engine.repository, engine.backups(), [], [], {})
     if as_json:
         typer.echo(json.dumps(listing.as_dict(), indent=2))
     else:
@@ -101,6 +107,10 @@ def verify(
     if prove:
         _carry_out("prove-backup", {"backup": backup, "cluster": cluster}, as_json=as_json, environment=environment)
     with _told():
+        engine = engine_on_hosts(environment)
+        if engine is not None:
+            worked(engine, lambda key: engine.verify(key, backup), as_json=as_json)
+            return
         place = _place(environment)
         found = read_all(place.repository(cluster or None), backup, place.keys, _progress)
     typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.sentence)
@@ -133,6 +143,9 @@ def restore(  # noqa: PLR0913 - its options are its arguments
     """
     arguments = {"to": to, "backup": backup, "cluster": cluster}
     if replace_live:
+        with _told():
+            if engine_on_hosts(environment) is not None:
+                fail(REPLACED_BY_HAND, EXIT_USAGE)
         _carry_out("restore-database", arguments, as_json=as_json, environment=environment, yes=yes)
     _carry_out("prove-backup", arguments | {"keep": "yes"}, as_json=as_json, environment=environment)
 
@@ -142,6 +155,7 @@ def open_(
     folder: Annotated[Path, typer.Argument(help="The folder that `backup restore` named.")],
     *,
     database: Annotated[str, typer.Option(help="Which database.")] = "simplicity",
+    environment: Document = None,
 ) -> None:
     """Start a restored database to look at it, print its URL, and stop it at Ctrl-C.
 
@@ -154,6 +168,10 @@ def open_(
     from runbooks.backup.scratch import scratch  # noqa: PLC0415 - as above
 
     with _told():
+        engine = engine_on_hosts(environment) if ":" in str(folder) else None
+        if engine is not None:
+            open_there(engine, str(folder), database)
+            return
         data = folder.absolute() / "data"
         if not (data / "PG_VERSION").exists() or (data / "recovery.signal").exists():
             fail(f"{folder} holds no restored database", EXIT_USAGE)
@@ -185,6 +203,14 @@ def prune(
     from runbooks.backup.retention import Policy  # noqa: PLC0415 - as above
 
     with _told():
+        engine = engine_on_hosts(environment)
+        if engine is not None:
+            if dry_run:
+                fail(
+                    "what is kept is pgBackRest's setting: `pgbackrest expire --dry-run` on a database host", EXIT_USAGE
+                )
+            worked(engine, engine.prune, as_json=as_json)
+            return
         place = _place(environment)
         repository, trusted = place.repository(), load_trusted(place.keys)
         found = pruning.plan(repository, trusted, Policy())[0] if dry_run else pruning.prune(repository, trusted)

@@ -11,30 +11,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from indexer.progress import Advance
-    from runbooks.backup.engine import LocalBackupEngine
+    from runbooks.backup.engines import ProvingEngine
+    from runbooks.backup.place import Backups
     from runbooks.drivers.protocols import Operation
     from runbooks.engine.model import Context, Json
 
 # The engine gives up this much earlier than the step: then its reason is told, not that time is up.
 _MARGIN = 5.0
+REPLACED_BY_HAND = (
+    "on hosts the live database is replaced by hand: `patronictl pause`, stop Patroni everywhere, `pgbackrest restore`"
+    " on one host, `patronictl remove`, then start it there first"
+)
 
 
-def engine(context: Context) -> LocalBackupEngine:
+def engine(context: Context) -> ProvingEngine:
     """Return the engine of the run's environment, which tells the run how far it is. Raises Halt."""
     from audit.objects import ObjectStoreError  # noqa: PLC0415 - a page is shown without the envelope's packages
-    from runbooks.backup.engine import local_backup_engine  # noqa: PLC0415 - as above
+    from runbooks.backup.engines import engine_of  # noqa: PLC0415 - as above
     from runbooks.backup.errors import BackupError  # noqa: PLC0415 - as above
     from runbooks.drivers.operations import OperationStore  # noqa: PLC0415 - as above
+    from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - as above
 
     @contextmanager
     def progress(what: str, total: int) -> Iterator[Advance]:
         yield lambda done: context.progress(done, total, what)
 
     try:
-        made: LocalBackupEngine = local_backup_engine(
-            context.environment, OperationStore(context.folder / "operations")
-        )
-    except (BackupError, ObjectStoreError) as error:
+        made = engine_of(context.environment, OperationStore(context.folder / "operations"))
+    except (BackupError, ObjectStoreError, Refusal) as error:
         raise Halt(str(error)) from None
     made.progress, made.tell = progress, context.say
     made.within = max(1.0, context.remaining() - _MARGIN)
@@ -42,7 +46,17 @@ def engine(context: Context) -> LocalBackupEngine:
     return made
 
 
-def work(context: Context, begin: Callable[[LocalBackupEngine, str], Operation]) -> Mapping[str, Json]:
+def place(context: Context, otherwise: str = REPLACED_BY_HAND) -> Backups:
+    """Return the backups of a local envelope. Raises Halt, with what to do instead, where they are pgBackRest's."""
+    from runbooks.backup.engines import is_on_hosts  # noqa: PLC0415 - as in engine()
+    from runbooks.backup.place import Backups  # noqa: PLC0415 - as above
+
+    if is_on_hosts(context.environment):
+        raise Halt(otherwise)
+    return Backups(context.environment)
+
+
+def work(context: Context, begin: Callable[[ProvingEngine, str], Operation]) -> Mapping[str, Json]:
     """Begin this step's operation, or go on with it, and return what it came to. Raises Halt where it failed."""
     from runbooks.drivers.operations import wait  # noqa: PLC0415 - as in engine()
     from runbooks.drivers.protocols import Phase, Refusal  # noqa: PLC0415 - as above

@@ -103,6 +103,18 @@ class LocalBackupEngine:
         proven = proofs.proven(proofs.read(repository, trusted))
         return [info(each, proven.get(each.id)) for each in there]
 
+    def archive_now(self, within: float) -> str:
+        """Let the server archive what is not archived yet, and return what came of it."""
+        return self.place.source.archive_now(within=within)
+
+    def discard(self, run: str) -> None:
+        """Delete the files of every restore that a run has begun."""
+        discard(run)
+
+    def left(self, run: str) -> list[str]:
+        """Return the folders of restores of a run that are there still."""
+        return [str(each) for each in sorted(restored_folder(run).parent.glob(f"{run}-*"))]
+
     def poll(self, key: str) -> Operation:
         """Do the work of an operation unless another process is at it, and return how it stands."""
         found = own(self.store.get(key), NAME)

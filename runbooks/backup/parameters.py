@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 # No measure but an end: a proof replays the node's chain, which on a long one takes as long as indexing it.
 RESTORE_SECONDS = 21_600.0
+# An envelope's ids, and pgBackRest's labels.
+_ID = (
+    r"best|[0-9]{8}T[0-9]{6}Z-[a-z]{4,12}-[0-9a-f]{4}"
+    r"|[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?"
+)
 
 
 def _target(text: str) -> Json:
@@ -32,7 +37,7 @@ TO = Parameter(
 BACKUP = Parameter(
     name="backup",
     help="From which backup; best: the newest that leads there.",
-    parse=matching(r"best|[0-9]{8}T[0-9]{6}Z-[a-z]{4,12}-[0-9a-f]{4}", "best, or an id that `backup list` shows"),
+    parse=matching(_ID, "best, or an id that `backup list` shows"),
     example="20261130T051200Z-full-3f9a",
     default="best",
 )

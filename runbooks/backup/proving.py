@@ -11,8 +11,8 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -28,19 +28,31 @@ if TYPE_CHECKING:
 
     from runbooks.backup.checkpoints import Checkpoint
     from runbooks.backup.manifest import Tip
-    from runbooks.backup.scratch import Scratch
 
 COPY = "simplicity_catching_up"
 _SYNC_PATIENCE = 60  # seconds without the node after which it cannot be told
 _INHERITED = ("PATH", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
 
 
+class Restored(Protocol):
+    """A server on restored files."""
+
+    def url(self, database: str) -> str:
+        """Return a connection URL as its superuser."""
+
+
 @dataclass(frozen=True, slots=True)
 class Indexer:
-    """How the indexer's own tools are run on a restored database: the env file of its settings, the node's included."""
+    """How the indexer's own tools are run on a restored database: the env file of its settings, the node's included.
+
+    `enter` goes before the command, where the node is reached from another network only; `settings` are secrets, which
+    lie in no file.
+    """
 
     env_file: Path
     database: str
+    enter: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def run(self, url: str, *words: str, deadline: float) -> subprocess.CompletedProcess[str]:
         """Run a command of ours on the database at a URL; `deadline` is monotonic. Raises BackupError."""
@@ -49,20 +61,20 @@ class Indexer:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         try:
             return subprocess.run(
-                (*simplicity_command(*words), f"--env-file={self.env_file}"),
+                (*self.enter, *simplicity_command(*words), f"--env-file={self.env_file}"),
                 check=False,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=max(1.0, deadline - time.monotonic()),
-                env=inherited | own,
+                env=inherited | dict(self.settings) | own,
             )
         except subprocess.TimeoutExpired:
             what = " ".join(words[:2])
             raise BackupError(f"`simplicity {what}` has not ended in time; give the proof more") from None
 
 
-def tip_of(server: Scratch, database: str) -> Tip | None:
+def tip_of(server: Restored, database: str) -> Tip | None:
     """Return where the restored index stands, None where there is none."""
     with psycopg.connect(server.url(database), autocommit=True) as connection:
         return asking.content(connection).tip
@@ -86,7 +98,7 @@ def compare_recorded(tip: Tip, recorded: Iterable[Checkpoint]) -> str:
 
 
 def run_all(
-    server: Scratch, indexer: Indexer, tip: Tip, *, deadline: float, tell: Callable[[str], None]
+    server: Restored, indexer: Indexer, tip: Tip, *, deadline: float, tell: Callable[[str], None]
 ) -> dict[str, str]:
     """Recompute the tables by the node's blocks and let a copy catch up, at once; return what was seen by check.
 
@@ -129,14 +141,14 @@ def _compared(report: Mapping[str, Any], tip: Tip, what: str) -> dict[str, str]:
     return seen
 
 
-def _make_copy(server: Scratch, database: str) -> None:
+def _make_copy(server: Restored, database: str) -> None:
     _drop_copy(server)
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         query = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         connection.execute(query.format(sql.Identifier(COPY), sql.Identifier(database)))
 
 
-def _drop_copy(server: Scratch) -> None:
+def _drop_copy(server: Restored) -> None:
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(COPY)))
 

@@ -84,13 +84,59 @@ class Drivers:
             return _local(environment, OperationStore(directory))
         lacking = {name: _lacking(environment.place, name, ELSEWHERE) for name in PROTOCOLS}
         return cls(
-            service_control=lacking["ServiceControl"],
+            service_control=_service_control(environment, OperationStore(directory)),
             secret_store=lacking["SecretStore"],
-            traffic_switch=lacking["TrafficSwitch"],
-            scaler=lacking["Scaler"],
-            failover=lacking["Failover"],
-            backups=lambda: cast("BackupEngine", lacking["BackupEngine"]),
+            traffic_switch=_traffic_switch(environment, OperationStore(directory)),
+            scaler=_scaler(environment, OperationStore(directory)),
+            failover=_failover(environment, OperationStore(directory)),
+            backups=lambda: _backups(environment, OperationStore(directory)),
         )
+
+
+def _traffic_switch(environment: Environment, store: OperationStore) -> TrafficSwitch:
+    driver = environment.drivers.get("traffic_switch")
+    if driver is None or driver.kind != "haproxy":
+        return cast("TrafficSwitch", _lacking(environment.place, "TrafficSwitch", ELSEWHERE))
+    from runbooks.drivers.haproxy_switch import HaproxySwitch  # noqa: PLC0415 - of no use elsewhere
+
+    return HaproxySwitch(environment, store)
+
+
+def _service_control(environment: Environment, store: OperationStore) -> ServiceControl:
+    driver = environment.drivers.get("service_control")
+    if driver is None or driver.kind != "systemd":
+        return cast("ServiceControl", _lacking(environment.place, "ServiceControl", ELSEWHERE))
+    from runbooks.drivers.remote import Remote  # noqa: PLC0415 - of no use elsewhere
+    from runbooks.drivers.ssh_services import SystemdServiceControl  # noqa: PLC0415 - as above
+
+    return SystemdServiceControl(Remote(environment), store)
+
+
+def _backups(environment: Environment, store: OperationStore) -> BackupEngine:
+    driver = environment.drivers.get("backup")
+    if driver is None or driver.kind != "pgbackrest":
+        return cast("BackupEngine", _lacking(environment.place, "BackupEngine", ELSEWHERE))
+    return cast(
+        "BackupEngine", importlib.import_module("runbooks.backup.pgbackrest").pgbackrest_engine(environment, store)
+    )
+
+
+def _failover(environment: Environment, store: OperationStore) -> Failover:
+    driver = environment.drivers.get("failover")
+    if driver is None or driver.kind != "patroni":
+        return cast("Failover", _lacking(environment.place, "Failover", ELSEWHERE))
+    from runbooks.drivers.patroni import PatroniFailover  # noqa: PLC0415 - of no use elsewhere
+
+    return PatroniFailover(environment, store)
+
+
+def _scaler(environment: Environment, store: OperationStore) -> Scaler:
+    driver = environment.drivers.get("scaler")
+    if driver is None or driver.kind != "hosts":
+        return cast("Scaler", _lacking(environment.place, "Scaler", ELSEWHERE))
+    from runbooks.drivers.host_scaler import HostScaler  # noqa: PLC0415 - of no use elsewhere
+
+    return HostScaler(environment, store)
 
 
 def _local(environment: Environment, store: OperationStore) -> Drivers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbooks.backup.driving import finished, see_backups, work
+from runbooks.backup.driving import engine, finished, see_backups, told, work
 from runbooks.backup.parameters import BACKUP, CLUSTER, RESTORE_SECONDS, TO
 from runbooks.engine.arguments import one_of
 from runbooks.engine.model import Look, Parameter, Runbook, Step, Unmet
@@ -32,9 +32,8 @@ def is_proven(context: Context) -> str:
 
 def discard(context: Context) -> None:
     """Delete the second database's files, whatever of them is there."""
-    from runbooks.backup.engine import discard as remove  # noqa: PLC0415 - a page is shown without the packages
-
-    remove(context.run)
+    with told():
+        engine(context).discard(context.run)
 
 
 def _clean_up(context: Context) -> Mapping[str, Json]:
@@ -45,13 +44,13 @@ def _clean_up(context: Context) -> Mapping[str, Json]:
 
 
 def _is_clean(context: Context) -> str:
-    from pathlib import Path  # noqa: PLC0415 - as above
-
     folder = str(context.facts["restored"])
     if context.arguments["keep"] == "yes":
         return f"the second database stays in {folder}; `simplicity backup open {folder}` starts it"
-    if Path(folder).exists():
-        raise Unmet(f"{folder} is still there")
+    with told():
+        left = engine(context).left(context.run)
+    if left:
+        raise Unmet(f"{left[0]} is still there")
     return f"{folder} is gone"
 
 

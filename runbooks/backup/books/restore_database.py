@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.books.prove_backup import discard, is_proven, restore
-from runbooks.backup.driving import engine, finished, see_backups, told, work
+from runbooks.backup.driving import finished, place, see_backups, told, work
 from runbooks.backup.parameters import BACKUP, CLUSTER, RESTORE_SECONDS, TO
 from runbooks.drivers.of_run import drive, services
 from runbooks.engine.model import Halt, Look, Runbook, Step, Unmet
@@ -50,14 +50,14 @@ def _stop(context: Context) -> Mapping[str, Json]:
     from runbooks.backup.errors import BackupError  # noqa: PLC0415 - as above
 
     with told():
+        backups = place(context)
         _drive(context, "stop", SERVICES[:-1])
-        place = engine(context).place
         # Nothing writes any more: what the trail holds now is what has to be in the copy before this database goes.
         try:
-            with place.source.connected() as connection:
-                if place.anchor is not None:
+            with backups.source.connected() as connection:
+                if backups.anchor is not None:
                     # By its own name: the live cluster may be a fresh one, which somebody else's has to replace.
-                    Anchor(place.anchor, cluster_id(connection)).extend(connection)
+                    Anchor(backups.anchor, cluster_id(connection)).extend(connection)
         except (BackupError, AnchorMismatchError, ChainError) as error:
             context.say(f"the live trail's last entries are not copied: {error}")
         _drive(context, "stop", SERVICES[-1:])
@@ -93,7 +93,7 @@ def _take_place(context: Context) -> Mapping[str, Json]:
     _stay_stopped(context)
     with told():
         if restored.exists():
-            context.say(prepare(engine(context).place, restored, context.folder, context.run))
+            context.say(prepare(place(context), restored, context.folder, context.run))
         put_in_place(live, restored, before)
     return {"before": str(before)}
 
@@ -116,7 +116,7 @@ def _give_back(context: Context) -> None:
         if live.exists():
             # Also where it was not moved, or was moved back by a process that died since: twice does no harm. Its trail
             # has to go on after what the restored one may have written to the copy meanwhile.
-            context.say(prepare(engine(context).place, live, context.folder, f"{context.run}-undo"))
+            context.say(prepare(place(context), live, context.folder, f"{context.run}-undo"))
 
 
 def _start(context: Context) -> Mapping[str, Json]:
