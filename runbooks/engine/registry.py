@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # A package here may hold runbooks; a runbook is a file in one of them.
-BOOKS = ("runbooks.maintenance.books", "runbooks.backup.books", "runbooks.response.books")
+BOOKS = (
+    "runbooks.maintenance.books",
+    "runbooks.backup.books",
+    "runbooks.deploy.books",
+    "runbooks.response.books",
+    "runbooks.infrastructure.books",
+)
 OURS = frozenset({"audit", "indexer", "infra", "runbooks", "tests"})
 
 

@@ -40,15 +40,19 @@ def recorder_of(environment: Environment, spool: Path) -> Recorder:
 
 def _connected(environment: Environment) -> AbstractContextManager[Any]:
     import psycopg  # noqa: PLC0415 - as above
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - as above
 
     from infra.environment import EnvironmentFileError  # noqa: PLC0415 - as above
+    from runbooks.deploy.errors import DeployError  # noqa: PLC0415 - as above
+    from runbooks.deploy.network import enter  # noqa: PLC0415 - as above
 
     where = environment.endpoints.database
     try:
         password = environment.secret("database_writer_password")
-    except EnvironmentFileError as error:
+        enter(environment)
+    except (EnvironmentFileError, DeployError) as error:
         raise psycopg.OperationalError(str(error)) from None
-    return psycopg.connect(
+    conninfo = make_conninfo(
         host=where.host,
         port=where.port,
         dbname=where.name,
@@ -57,4 +61,15 @@ def _connected(environment: Environment) -> AbstractContextManager[Any]:
         connect_timeout=2,
         application_name="simplicity runbook",
         options="-c statement_timeout=2000 -c lock_timeout=2000",
+        **_of_hosts(environment),
     )
+    return psycopg.connect(conninfo)
+
+
+def _of_hosts(environment: Environment) -> dict[str, str]:
+    """Return how the database is reached where it is on hosts: whichever of them leads, and by our own authority."""
+    authority = environment.drivers.get("certificates")
+    if authority is None:
+        return {}
+    certificate = f"{authority.settings['directory']}/ca.pem"
+    return {"target_session_attrs": "read-write", "sslmode": "verify-full", "sslrootcert": certificate}
