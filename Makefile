@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do "$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
-CODE := audit indexer infra runbooks alerts dashboards loadtests tests
+CODE := audit indexer infra playbooks runbooks alerts dashboards loadtests tests
 WORKERS ?= 2
 ARGS ?=
 
@@ -28,7 +28,7 @@ help: ## Show this help
 	@echo 'Examples: make up ARGS="--rate 2 --seed 7"; make test ARGS="-k reorg"; make down'
 
 # --- the envelope ---------------------------------------------------------------------------------------------------
-.PHONY: up down status reset
+.PHONY: up down status reset fleet
 up: ## Set up and bring the whole envelope up on this machine
 	@start=$$(date +%s); $(MAKE) -s $(VENV)/.local; \
 	SIMPLICITY_SETUP_SECONDS=$$(( $$(date +%s) - start )) $(BIN)/simplicity up $(ARGS)
@@ -42,10 +42,13 @@ down: $(VENV)/.local ## Stop the envelope; no process is left
 reset: $(VENV)/.local ## Stop the envelope and delete its data
 	@$(BIN)/simplicity reset $(ARGS)
 
+fleet: $(VENV)/.dev $(VENV)/.fleet ## Boot real Debian hosts on this machine, to deploy to (root): docs/fleet.md
+	@$(BIN)/simplicity fleet up $(ARGS)
+
 # --- checks ---------------------------------------------------------------------------------------------------------
-.PHONY: test coverage prove prove-backups prove-dashboards mutate-alerts lint format format-check types imports security-scan generated
+.PHONY: test coverage prove prove-backups prove-dashboards prove-deploy mutate-alerts lint format format-check types imports security-scan generated
 test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof and not fleet' $(ARGS)
 
 coverage: ## The same tests, measured: at least 95 % of what they are about
 	@$(MAKE) test ARGS='--cov --cov-report= $(ARGS)'
@@ -60,14 +63,19 @@ prove-backups: $(VENV)/.dev ## Kill runbooks, forge the trail, damage, lose and 
 prove-dashboards: $(VENV)/.dev ## Fire alerts by real faults, see every panel move and come back (ARGS=--quick: alerts only, minutes)
 	$(BIN)/python -m tests.prove.observability $(ARGS)
 
+prove-deploy: $(VENV)/.dev $(VENV)/.fleet ## Deploy, roll back, cut the power of real hosts, under load (root; ARGS=--quick: minutes)
+	$(BIN)/python -m tests.prove.deploy $(ARGS)
+
 mutate-alerts: $(VENV)/.dev ## Break every alert rule in every way that counts: its tests have to notice (ARGS='--only ApiDown')
 	$(BIN)/python -m tests.mutate $(ARGS)
 
-lint: $(VENV)/.dev ## Lint the code, the shell and the SQL
+lint: $(VENV)/.dev ## Lint the code, the shell, the SQL and the playbooks
 	$(BIN)/ruff check $(CODE) .ci
 	$(BIN)/vulture
 	$(BIN)/deptry .
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run infra/fleet/*.sh
+	$(BIN)/yamllint --strict --config-file playbooks/.yamllint playbooks
+	cd playbooks && PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_CONFIG=ansible.cfg ANSIBLE_INVENTORY=/dev/null ANSIBLE_INVENTORY_UNPARSED_FAILED=False ansible-lint --offline --profile production -q
 	$(BIN)/squawk --assume-in-transaction indexer/store/migrations/versions/*.sql
 
 format: $(VENV)/.dev ## Format the code
@@ -142,4 +150,12 @@ $(VENV)/.browser: $(VENV)/.local
 	@command -v chromium > /dev/null || { echo 'set-up: chromium, from the distribution'; \
 	test "$$(id -u)" = 0 || { echo 'make: the proofs of pages need a browser: apt-get install chromium' >&2; exit 2; }; \
 	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium > /dev/null; }
+	@touch $@
+
+# Hosts are made of the distribution's packages, by its own tools.
+$(VENV)/.fleet: $(VENV)/.local
+	@for tool in mmdebstrap systemd-nspawn apt-ftparchive ip ssh; do command -v $$tool > /dev/null && continue; \
+	echo 'set-up: tools that make and boot hosts, from the distribution'; \
+	test "$$(id -u)" = 0 || { echo 'make: a fleet needs root, and mmdebstrap systemd-container apt-utils iproute2 openssh-client' >&2; exit 2; }; \
+	apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends mmdebstrap systemd-container apt-utils iproute2 openssh-client > /dev/null; break; done
 	@touch $@
