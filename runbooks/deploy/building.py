@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
@@ -127,11 +126,10 @@ def _requirements(found: Mapping[Pin, list[Path]], own: Path) -> str:
 
 def _export(repository: Path, commit: str, tree: Path) -> None:
     """Write the files of a commit: what lies about in the directory has no part in a release."""
-    archive = tree.with_suffix(".tar")
-    _git(repository, "archive", "--format=tar", "-o", str(archive), commit)
-    with tarfile.open(archive) as packed:
-        packed.extractall(tree, filter="data")
-    archive.unlink()
+    index = tree.with_suffix(".index")  # of our own: that of the directory stays as it is
+    _git(repository, "read-tree", commit, index=index)
+    _git(repository, "checkout-index", "--all", f"--prefix={tree}{os.sep}", index=index)
+    index.unlink()
 
 
 def _version(tree: Path) -> str:
@@ -164,7 +162,7 @@ def _wheel(tree: Path, out: Path, repository: Path, commit: str) -> Path:
     return made[0]
 
 
-def _git(repository: Path, *words: str) -> str:
+def _git(repository: Path, *words: str, index: Path | None = None) -> str:
     try:
         done = subprocess.run(
             ["git", "-C", str(repository), *words],  # noqa: S607 # nosec B607 - whichever git a developer has
@@ -172,6 +170,7 @@ def _git(repository: Path, *words: str) -> str:
             capture_output=True,
             text=True,
             timeout=SECONDS,
+            env={**os.environ, **({"GIT_INDEX_FILE": str(index)} if index else {})},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DeployError(f"git cannot be run ({type(error).__name__})") from None

@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 BYTES = 32
 # Which parts of the playbooks know a secret, those that check it first. Who is connected stays so; a new connection
 # that is refused in between is tried again by whoever needs it.
-PARTS = {
-    "database_reader_password": "postgresql,pgbouncer,indexer",
-    "database_writer_password": "postgresql,indexer",
-    "database_backup_password": "postgresql,pgbackrest",
-    "database_monitoring_password": "postgresql,exporters",
-    "database_pooler_password": "postgresql,pgbouncer",
-    "database_replication_password": "postgresql",
-    "database_rewind_password": "postgresql",
-    "database_superuser_password": "postgresql",
-    "cache_password": "valkey,indexer",
-    "cache_monitoring_password": "valkey,exporters",
-    "vrrp_password": "keepalived",
+_BY_PARTS = {
+    "postgresql,pgbouncer,indexer": ("database_reader_password",),
+    "postgresql,indexer": ("database_writer_password",),
+    "postgresql,pgbackrest": ("database_backup_password",),
+    "postgresql,exporters": ("database_monitoring_password",),
+    "postgresql,pgbouncer": ("database_pooler_password",),
+    "postgresql": ("database_replication_password", "database_rewind_password", "database_superuser_password"),
+    "valkey,indexer": ("cache_password",),
+    "valkey,exporters": ("cache_monitoring_password",),
+    "keepalived": ("vrrp_password",),
 }
+PARTS = {name: parts for parts, names in _BY_PARTS.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)

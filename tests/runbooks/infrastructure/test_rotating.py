@@ -30,7 +30,12 @@ def environment(tmp_path: Path) -> Environment:
 
 def test_a_secret_is_another_one_where_it_is_put_in_force(environment: Environment) -> None:
     seen: list[tuple[str, str]] = []
-    done = rotate(environment, NAME, lambda parts: seen.append((parts, environment.secret(NAME))) or "")
+
+    def put_in_force(parts: str) -> str:
+        seen.append((parts, environment.secret(NAME)))
+        return ""
+
+    done = rotate(environment, NAME, put_in_force)
     assert not done.failed
     assert [parts for parts, _ in seen] == ["valkey,indexer"]
     assert len(environment.secret(NAME)) > 40
