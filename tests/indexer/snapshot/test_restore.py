@@ -48,10 +48,12 @@ def is_untouched(url: str) -> bool:
 
 
 def is_empty(url: str) -> bool:
-    """Tell whether a database holds no row of the index."""
+    """Tell whether a database holds no row of the index: a schema is made in steps, so a table may not be there yet."""
     with connect(url) as connection:
         return all(
-            connection.execute(sql.SQL("SELECT count(*) FROM index.{}").format(sql.Identifier(name))).fetchone() == (0,)
+            connection.execute("SELECT to_regclass(%s) IS NULL", [f"index.{name}"]).fetchone() == (True,)
+            or connection.execute(sql.SQL("SELECT count(*) FROM index.{}").format(sql.Identifier(name))).fetchone()
+            == (0,)
             for name in ("chain", *(table.name for table in TABLES))
         )
 
