@@ -18,7 +18,7 @@ from runbooks.backup.errors import BackupError
 from runbooks.backup.pgbackrest_proof import Proof
 from runbooks.backup.remote_scratch import ROOT, USER, RemoteScratch
 from runbooks.backup.target import parse
-from runbooks.drivers.operations import claimed, own
+from runbooks.drivers.operations import carried_out
 from runbooks.drivers.patroni_api import Patroni
 from runbooks.drivers.protocols import Operation, Refusal
 from runbooks.drivers.remote import Remote, RemoteError, as_user
@@ -145,23 +145,13 @@ class PgBackRestEngine:
 
     def poll(self, key: str) -> Operation:
         """Do the work of an operation unless another process is at it, and return how it stands."""
-        found = own(self.store.get(key), NAME)
-        if found.over:
-            return found
-        with claimed(self.store, key) as claim:
-            if claim.operation.over or not claim.mine:
-                return claim.operation
-            return self._work(claim.operation)
+        return carried_out(self.store, NAME, key, self._work, (BackupError, RemoteError))
 
     def _begin(self, key: str, action: str, target: str, arguments: Mapping[str, Json]) -> Operation:
         return self.store.begin(key, driver=NAME, action=action, target=target, arguments=arguments)
 
-    def _work(self, operation: Operation) -> Operation:
-        try:
-            detail, result = WORK[operation.action](self, operation)
-        except (BackupError, RemoteError) as error:
-            return self.store.failed(operation, detail=str(error), result=self.store.get(operation.key).result)
-        return self.store.done(operation, detail=detail, result=result)
+    def _work(self, operation: Operation) -> tuple[str, Mapping[str, Json]]:
+        return WORK[operation.action](self, operation)
 
     def _create(self, operation: Operation) -> tuple[str, Mapping[str, Json]]:
         kind: Any = operation.arguments["kind"]

@@ -204,6 +204,30 @@ def claimed(store: OperationStore, key: str) -> Iterator[Claim]:
         yield Claim(store.get(key), mine=True, holder=f"pid {os.getpid()}")
 
 
+def carried_out(
+    store: OperationStore,
+    driver: str,
+    key: str,
+    work: Callable[[Operation], tuple[str, Mapping[str, Json]]],
+    broken: tuple[type[Exception], ...],
+) -> Operation:
+    """Do the work of an operation unless another process is at it, and return how it stands.
+
+    `work` returns the detail and the result; where it raises one of `broken` the operation has failed.
+    """
+    found = own(store.get(key), driver)
+    if found.over:
+        return found
+    with claimed(store, key) as claim:
+        if claim.operation.over or not claim.mine:
+            return claim.operation
+        try:
+            detail, result = work(claim.operation)
+        except broken as error:
+            return store.failed(claim.operation, detail=str(error), result=store.get(key).result)
+        return store.done(claim.operation, detail=detail, result=result)
+
+
 def _told(text: str) -> str:
     try:
         return f"pid {json.loads(text)['pid']}"
