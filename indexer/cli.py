@@ -8,7 +8,8 @@ import signal
 import socket
 import ssl
 from contextlib import contextmanager
-from threading import Event, Thread
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ import typer
 from indexer import log
 from indexer.command import EnvFile, clear_errors
 from indexer.settings import ConfigurationError, load
+from indexer.signals import at_signals, at_the_end
 from indexer.tls import renew
 
 if TYPE_CHECKING:
@@ -85,8 +87,7 @@ def sync(
         target = None if until is None else Until(_height(until), patience)
     log.configure(settings.LOG_LEVEL)
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    at_the_end(stop.set)
     if target is None:
         host, port = settings.SYNC_METRICS_HOST, settings.SYNC_METRICS_PORT
         with clear_errors(), _listening("SYNC_METRICS_HOST", host, "SYNC_METRICS_PORT", port):
@@ -94,9 +95,7 @@ def sync(
                 port, host, certfile=_text(settings.TLS_CERTIFICATE), keyfile=_text(settings.TLS_KEY)
             )
         if isinstance(server.socket, ssl.SSLSocket):
-            context = server.socket.context
-            # Not in the handler itself: it may interrupt the writing of a line of the log.
-            signal.signal(signal.SIGHUP, lambda *_: Thread(target=renew, args=(context, settings)).start())
+            at_signals((signal.SIGHUP,), partial(renew, server.socket.context, settings))
     raise typer.Exit(Service(settings, stop, target).run())
 
 

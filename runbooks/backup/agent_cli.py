@@ -31,20 +31,19 @@ def agent(  # noqa: PLR0913 - its options are its arguments
 
     Example: simplicity backup agent --repository s3://backups/prod --keys /etc/simplicity/backup-keys
     """
-    import signal  # noqa: PLC0415 - not needed for --help
-    from threading import Event  # noqa: PLC0415 - as above
+    from threading import Event  # noqa: PLC0415 - not needed for --help
 
     from prometheus_client import start_http_server  # noqa: PLC0415 - as above
 
     from audit.objects import ObjectStoreError, open_store  # noqa: PLC0415 - as above
     from indexer import log  # noqa: PLC0415 - as above
+    from indexer.signals import at_the_end  # noqa: PLC0415 - as above
     from runbooks.backup.agent import Agent  # noqa: PLC0415 - as above
     from runbooks.backup.errors import BackupError  # noqa: PLC0415 - as above
     from runbooks.backup.keys import load_sealing  # noqa: PLC0415 - as above
 
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    at_the_end(stop.set)
     log.configure("INFO")
     host, _, port = listen.rpartition(":")
     try:

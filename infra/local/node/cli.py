@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import signal
 import sqlite3
 import sys
 import threading
@@ -21,6 +20,7 @@ from infra.local.node.node import Node
 from infra.local.node.rest import Rest
 from infra.local.node.rpc import Dispatcher
 from infra.local.node.server import Credentials, RpcServer, bound_port
+from infra.local.signals import set_at_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +87,7 @@ def serve(  # noqa: PLR0913 - what the options say
 ) -> None:
     """Run the node on a locked data directory until a signal or the stop method ends it."""
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    set_at_the_end(stopping)
 
     def failed(what: str, error: Exception) -> None:
         log.error("method failed", method=what, error=repr(error))

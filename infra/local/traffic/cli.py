@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
@@ -11,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from infra.local.signals import set_at_the_end
 from infra.local.traffic.generator import CannotRunError, Generator, Plan, RefusedError
 from infra.local.traffic.ledger import MAINNET_MARKETPLACE_HEIGHT, Ledger
 from infra.local.traffic.producer import Producer
@@ -65,8 +65,7 @@ def traffic(  # noqa: PLR0913 - one parameter an option
     BITCOIN_RPC_PASSWORD=secret simplicity traffic --rpc-user me --reorg 6   # one reorg, now
     """
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    set_at_the_end(stop)
     rpc = Rpc(Endpoint(rpc_url, rpc_user, rpc_password, rpc_cookie_file))
     ledger = Ledger(make_wallet(seed), marketplace_height=marketplace_height)
     generator = Generator(rpc, Producer(seed, ledger, ops), stop, _print_json if as_json else _print_text)
