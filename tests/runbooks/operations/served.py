@@ -46,17 +46,15 @@ class Served:
         return found
 
     def wait_for(self, alert: str, status: str) -> dict[str, Any]:
-        """Return the first delivery found of an alert."""
+        """Return the last delivery about an alert as soon as it says so."""
 
-        def found() -> list[dict[str, Any]]:
-            return [
-                each
-                for each in self.delivered()
-                if any(one["labels"]["alertname"] == alert and one["status"] == status for one in each["alerts"])
-            ]
+        def last() -> tuple[dict[str, Any], str]:
+            about = [(each, one) for each in self.delivered() for one in each["alerts"]]
+            named = ((each, one["status"]) for each, one in about if one["labels"]["alertname"] == alert)
+            return next(named, ({}, ""))
 
-        wait(lambda: bool(found()), within=30, what=f"{alert} {status} delivered")
-        return found()[0]
+        wait(lambda: last()[1] == status, within=30, what=f"{alert} {status} delivered")
+        return last()[0]
 
 
 @contextmanager
