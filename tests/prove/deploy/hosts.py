@@ -23,6 +23,6 @@ def prove(figures: Figures, site: Site, variants: Variants) -> None:
         site.inside(*command), check=False, capture_output=True, text=True, timeout=1200, cwd=ROOT, env=site.settings
     )
     last = (done.stdout.strip().splitlines() or [done.stderr[-300:]])[-1]
-    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
     what = "promises of the roles, asserted on live hosts"
     figures.add(what, f"{last} {' '.join(failed)}".strip(), "all passed", holds=done.returncode == 0)
