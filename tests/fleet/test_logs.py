@@ -3,10 +3,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import shutil
 import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -109,10 +109,8 @@ def certified(directory: Path, issuer: Path | None) -> tuple[Path, Path]:
 
 def play(*settings: str) -> None:
     """Set the receiver of one host, as an operator does."""
-    ansible = shutil.which("ansible-playbook")
-    assert ansible, "ansible-playbook is not in PATH"
     command = [
-        ansible,
+        str(Path(sys.executable).with_name("ansible-playbook")),
         "monitoring.yaml",
         "--tags=logs",
         f"--limit={HOST}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX, NETWORK = "prove", "10.89.0.0/24"
 LOAD_STOPS_SECONDS = 60.0
+LEFT = ("runs", "deploy", "releases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,9 @@ class Site:
 def fleet(home: Path) -> Iterator[Site]:
     """A fleet for the time of a `with`; nothing is left of it but the images."""
     site = Site(home)
-    site.run("fleet", "down")  # what a killed proof has left
+    site.run("fleet", "down")  # what a killed proof has left, as are runs that this one would have to go on with
+    for each in LEFT:
+        shutil.rmtree(home / each, ignore_errors=True)
     try:
         began = site.run("fleet", "up", f"--prefix={PREFIX}", f"--network={NETWORK}", within=900)
         assert began.returncode == 0, began.stderr
