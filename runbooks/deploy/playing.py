@@ -90,7 +90,7 @@ def play(request: Request, tell: Callable[[str], None] = lambda _: None) -> Play
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=_environment(),
+        env=surroundings(),
         start_new_session=True,  # whoever kills our whole group leaves it alive: it has Ansible to end
     ) as child:
         try:
@@ -130,8 +130,8 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.kill()
 
 
-def _environment() -> dict[str, str]:
-    """Return the child's environment: Ansible lies beside our own Python, or in PATH."""
+def surroundings() -> dict[str, str]:
+    """Return Ansible's environment: it, and the Python of its inventory, lie beside our own Python, or in PATH."""
     own = str(Path(sys.executable).parent)
     source = str(PLAYBOOKS.parent)
     path = os.pathsep.join([own, os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])

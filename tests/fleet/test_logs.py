@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import socketserver
 import ssl
 import subprocess
-import sys
 import threading
 import uuid
 from pathlib import Path
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from runbooks.deploy.playing import surroundings
 from tests.fleet.control import authority, control, waited
 
 if TYPE_CHECKING:
@@ -110,15 +109,15 @@ def certified(directory: Path, issuer: Path | None) -> tuple[Path, Path]:
 def play(*settings: str) -> None:
     """Set the receiver of one host, as an operator does."""
     command = [
-        str(Path(sys.executable).with_name("ansible-playbook")),
+        "ansible-playbook",
         "monitoring.yaml",
         "--tags=logs",
         f"--limit={HOST}",
         *(f"--extra-vars={each}" for each in settings),
     ]
-    surroundings = os.environ | {"ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg")}
+    environment = surroundings() | {"ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg")}
     done = subprocess.run(
-        command, check=False, cwd=PLAYBOOKS, env=surroundings, capture_output=True, text=True, timeout=120
+        command, check=False, cwd=PLAYBOOKS, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout[-3000:]
 

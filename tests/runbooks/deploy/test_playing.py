@@ -48,13 +48,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "lib" / "ansible_runner.py").write_text(RUNNER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
     # Before our own: a real one may be installed.
-    usual = playing._environment  # noqa: SLF001
+    usual = playing.surroundings
 
     def ours() -> dict[str, str]:
         made = usual()
         return made | {"PYTHONPATH": f"{tmp_path / 'lib'}:{made['PYTHONPATH']}"}
 
-    monkeypatch.setattr(playing, "_environment", ours)
+    monkeypatch.setattr(playing, "surroundings", ours)
     return tmp_path
 
 
@@ -109,7 +109,7 @@ def test_ansible_ends_with_whoever_asked_within_5_seconds(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=playing._environment(),  # noqa: SLF001
+        env=playing.surroundings(),
     )
     with child:
         assert child.stdin is not None
