@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from threading import Event
 from typing import Annotated
 
 import typer
+
+from indexer.signals import at_the_end
 
 
 def agent(  # noqa: PLR0913 - its options are its arguments
@@ -31,13 +34,10 @@ def agent(  # noqa: PLR0913 - its options are its arguments
 
     Example: simplicity backup agent --repository s3://backups/prod --keys /etc/simplicity/backup-keys
     """
-    from threading import Event  # noqa: PLC0415 - not needed for --help
-
-    from prometheus_client import start_http_server  # noqa: PLC0415 - as above
+    from prometheus_client import start_http_server  # noqa: PLC0415 - not needed for --help
 
     from audit.objects import ObjectStoreError, open_store  # noqa: PLC0415 - as above
     from indexer import log  # noqa: PLC0415 - as above
-    from indexer.signals import at_the_end  # noqa: PLC0415 - as above
     from runbooks.backup.agent import Agent  # noqa: PLC0415 - as above
     from runbooks.backup.errors import BackupError  # noqa: PLC0415 - as above
     from runbooks.backup.keys import load_sealing  # noqa: PLC0415 - as above

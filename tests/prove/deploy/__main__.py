@@ -33,7 +33,7 @@ QUICK = ("hosts", "releases")
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help=f"Only this part: {', '.join(PARTS)}.")] = None,
-    home: Annotated[Path | None, typer.Option(help="Where the fleet lies; its images stay there.")] = None,
+    home: Annotated[Path | None, typer.Option(help="A directory of its own: only the images in it stay.")] = None,
     output: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer faults, shorter watches: some minutes.")] = False,
