@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HASHES = 500  # asked for at once
 DEPTH = 32  # blocks that are ahead at most: what is prepared while a full transaction commits
+ENDING = 1.0  # seconds that a process has to end when it is told to: one that hangs in the middle of that is killed
 OPERATIONS = 20_000  # that are ahead, about: blocks full of operations must not fill the memory
 
 
@@ -106,6 +107,8 @@ class InProcesses:
         for worker in workers:
             worker.terminate()
         for worker in workers:
+            worker.join(ENDING)
+            worker.kill()
             worker.join()
 
     def _submit(self, height: int, block_hash: bytes) -> Future[Prepared]:

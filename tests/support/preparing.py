@@ -31,12 +31,14 @@ class Faulty(MemoryNode):
     def __init__(self, blocks: Sequence[bytes], fault: str) -> None:
         super().__init__(blocks)
         self._fault = fault
+        if fault == "is deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def raw_block(self, block_hash: bytes) -> bytes:
         if block_hash == hash_of(self.blocks[2]):
             if self._fault == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
-            if self._fault == "hangs":
+            if self._fault in {"hangs", "is deaf"}:
                 signal.pause()
             raise RpcError("getblock", -1, "Block not available (pruned data)")
         return super().raw_block(block_hash)

@@ -58,8 +58,9 @@ def test_what_the_node_answers_in_another_process_is_said_in_this_one() -> None:
     ahead.close()
 
 
-def test_processes_that_wait_for_a_node_end_within_5_seconds() -> None:
-    ahead = InProcesses(partial(faulty_preparer, BLOCKS, "hangs"), 2)
+@pytest.mark.parametrize("fault", ["hangs", "is deaf"])
+def test_processes_that_wait_for_a_node_end_within_5_seconds(fault: str) -> None:
+    ahead = InProcesses(partial(faulty_preparer, BLOCKS, fault), 2)
     blocks = ahead.prepare(wanted())
     assert next(blocks).height == 1
     started = time.monotonic()
