@@ -1,0 +1,35 @@
+"""Actions whose resource AWS gives no name to, by their beginnings: service authorization reference."""
+
+from __future__ import annotations
+
+NAMELESS = (
+    "application-autoscaling:Describe",
+    "aps:CreateWorkspace",
+    "autoscaling:Describe",
+    "backup-storage:MountCapsule",
+    "cloudtrail:DescribeTrails",
+    "cloudwatch:GetMetric",
+    "cloudwatch:ListMetrics",
+    "cloudwatch:PutMetricData",
+    "ec2:Describe",
+    "ec2messages:",
+    "elasticloadbalancing:Describe",
+    "grafana:CreateWorkspace",
+    "kms:CreateKey",
+    "kms:ListAliases",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "rds:Describe",
+    "route53:CreateHealthCheck",
+    "route53:CreateHostedZone",
+    "route53:ListHostedZones",
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:",
+    "tag:GetResources",
+    "xray:Put",
+)

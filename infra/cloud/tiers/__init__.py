@@ -1,0 +1,1 @@
+"""The tiers: one component each."""
