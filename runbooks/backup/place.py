@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from infra.environment import Environment
 
 DRIVER = "physical"
+# Databases that AWS runs and backs up itself.
+SNAPSHOTS = frozenset({"aurora", "rds"})
 # Configuration of an environment lies in files of a few kilobytes.
 MOST_BYTES = 1 << 20
 
@@ -36,6 +38,10 @@ class Backups:
     def setting(self, name: str) -> str:
         """Return a setting of the backup driver. Raises BackupError where the environment has none of this kind."""
         driver = self.environment.drivers.get("backup")
+        if driver is not None and driver.kind in SNAPSHOTS:
+            raise BackupError(
+                f"AWS backs {self.environment.name} up: `simplicity infrastructure snapshots` looks after its snapshots"
+            )
         if driver is None or driver.kind != DRIVER or name not in driver.settings:
             raise BackupError(f"{self.environment.name} has no backups of this kind; `simplicity up` makes them ready")
         return driver.settings[name]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from infra.environment import Environment, Host
 
-DRIVER = "ssh"
+DRIVER, SESSIONS = "ssh", "ssm"
 # What ssh itself ends with: the command was not run, or nobody knows.
 NO_CONNECTION = 255
 MOST_WORDS = 300
@@ -38,6 +38,11 @@ class Remote:
 
     def __init__(self, environment: Environment) -> None:
         driver = environment.drivers.get("hosts")
+        if driver is not None and driver.kind == SESSIONS:
+            raise Refusal(
+                f"the hosts of {environment.name} are reached by Systems Manager, this command by ssh alone; give the"
+                " document's driver hosts the kind ssh, and a config with a ProxyCommand that opens a session"
+            )
         if driver is None or driver.kind != DRIVER:
             raise Refusal(f"the document of {environment.name} names no way to its hosts; write it anew")
         self._hosts = environment.hosts

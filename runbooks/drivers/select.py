@@ -29,7 +29,8 @@ LOCAL = {
     "Scaler": "the number of API processes is fixed, at two; machines are added in the fleet and in the cloud",
     "Failover": "there is one database and no replica; databases fail over in the fleet and in the cloud",
 }
-PROTOCOLS = ("ServiceControl", "SecretStore", "TrafficSwitch", "Scaler", "Failover", "BackupEngine")
+# The databases of Amazon's: they fail over and are backed up by its own means.
+MANAGED = frozenset({"aurora", "rds"})
 BACKUPS = "runbooks.backup.engine"
 ELSEWHERE = "this release drives the local envelope only; do it by the place's own tools"
 
@@ -82,10 +83,9 @@ class Drivers:
         """
         if environment.place == "local":
             return _local(environment, OperationStore(directory))
-        lacking = {name: _lacking(environment.place, name, ELSEWHERE) for name in PROTOCOLS}
         return cls(
             service_control=_service_control(environment, OperationStore(directory)),
-            secret_store=lacking["SecretStore"],
+            secret_store=_secret_store(environment, OperationStore(directory)),
             traffic_switch=_traffic_switch(environment, OperationStore(directory)),
             scaler=_scaler(environment, OperationStore(directory)),
             failover=_failover(environment, OperationStore(directory)),
@@ -93,8 +93,27 @@ class Drivers:
         )
 
 
+def _secret_store(environment: Environment, store: OperationStore) -> SecretStore:
+    driver = environment.drivers.get("secrets")
+    if driver is None or driver.kind != "secretsmanager":
+        return cast("SecretStore", _lacking(environment.place, "SecretStore", ELSEWHERE))
+    return cast("SecretStore", _cloud("aws_secrets").SecretsManagerStore(environment, store))
+
+
+def _cloud(module: str) -> Any:  # noqa: ANN401 - a module
+    """Import a driver of the cloud. Raises Refusal where its packages are missing."""
+    try:
+        return importlib.import_module(f"runbooks.drivers.{module}")
+    except ModuleNotFoundError as error:
+        raise Refusal(
+            f"it needs the package {error.name!r}; install the extra: pip install 'simplicity[cloud]'"
+        ) from None
+
+
 def _traffic_switch(environment: Environment, store: OperationStore) -> TrafficSwitch:
     driver = environment.drivers.get("traffic_switch")
+    if driver is not None and driver.kind == "target-groups":
+        return cast("TrafficSwitch", _cloud("aws_switch").TargetGroupSwitch(environment, store))
     if driver is None or driver.kind != "haproxy":
         return cast("TrafficSwitch", _lacking(environment.place, "TrafficSwitch", ELSEWHERE))
     from runbooks.drivers.haproxy_switch import HaproxySwitch  # noqa: PLC0415 - of no use elsewhere
@@ -114,6 +133,8 @@ def _service_control(environment: Environment, store: OperationStore) -> Service
 
 def _backups(environment: Environment, store: OperationStore) -> BackupEngine:
     driver = environment.drivers.get("backup")
+    if driver is not None and driver.kind in MANAGED:
+        return cast("BackupEngine", _cloud("aws_snapshots").SnapshotEngine(environment, store))
     if driver is None or driver.kind != "pgbackrest":
         return cast("BackupEngine", _lacking(environment.place, "BackupEngine", ELSEWHERE))
     return cast(
@@ -123,6 +144,8 @@ def _backups(environment: Environment, store: OperationStore) -> BackupEngine:
 
 def _failover(environment: Environment, store: OperationStore) -> Failover:
     driver = environment.drivers.get("failover")
+    if driver is not None and driver.kind in MANAGED:
+        return cast("Failover", _cloud("aws_failover").ManagedFailover(environment, store))
     if driver is None or driver.kind != "patroni":
         return cast("Failover", _lacking(environment.place, "Failover", ELSEWHERE))
     from runbooks.drivers.patroni import PatroniFailover  # noqa: PLC0415 - of no use elsewhere
@@ -132,6 +155,8 @@ def _failover(environment: Environment, store: OperationStore) -> Failover:
 
 def _scaler(environment: Environment, store: OperationStore) -> Scaler:
     driver = environment.drivers.get("scaler")
+    if driver is not None and driver.kind == "autoscaling":
+        return cast("Scaler", _cloud("aws_scaler").AutoscalingScaler(environment, store))
     if driver is None or driver.kind != "hosts":
         return cast("Scaler", _lacking(environment.place, "Scaler", ELSEWHERE))
     from runbooks.drivers.host_scaler import HostScaler  # noqa: PLC0415 - of no use elsewhere

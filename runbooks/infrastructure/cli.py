@@ -6,14 +6,17 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from infra.cloud.cost.cli import cost
+from infra.cloud.rehearsal.cli import drift, rehearse
 from runbooks.engine.command import document_of, explained, fail
+from runbooks.infrastructure.cloud_cli import mount
 
 if TYPE_CHECKING:
     from runbooks.infrastructure.rows import Row
@@ -73,9 +76,12 @@ def status(*, as_json: AsJson = False, environment: Document = None) -> None:
 
 @app.command()
 def scale(  # noqa: PLR0913 - a command's options are its arguments
-    group: Annotated[str, typer.Argument(help="What: api, the hosts of the service.")],
-    size: Annotated[int, typer.Argument(help="How many there are to be.")],
+    group: Annotated[str, typer.Argument(help="What: api; in the cloud also api-blue, api-green, sync.")],
+    size: Annotated[int | None, typer.Argument(help="How many there are to be.")] = None,
     *,
+    kind: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="In the cloud: replace them by hosts of this type.")
+    ] = "same",
     artifacts: Annotated[
         str, typer.Option(help="Where the releases' artifacts lie; own: the store of `simplicity deploy`.")
     ] = "own",
@@ -86,17 +92,24 @@ def scale(  # noqa: PLR0913 - a command's options are its arguments
     as_json: AsJson = False,
     environment: Document = None,
 ) -> None:
-    """Run the service on more hosts, or on fewer, with traffic on: the runbook scale-api.
+    """Run the service on more hosts, on fewer, or on larger ones, with traffic on: scale-api, or scale-cloud.
 
     A host that comes is made ready before it is sent anything; one that goes answers first what it is at.
 
     Exit code 0: so many serve; 1: it failed; 2: no such environment or group; 3: another run is at it.
 
     Examples: `simplicity infrastructure scale api 3` · `simplicity infrastructure scale api 2 --remove app1` ·
-    `simplicity infrastructure scale api 2 --dry-run`
+    `simplicity infrastructure scale api 2 --dry-run` · `simplicity infrastructure scale api --type c7g.xlarge`
     """
+    if _in_cloud(environment):
+        if size is None and kind == "same":
+            fail("say how many there are to be, or of which --type", EXIT_USAGE)
+        wanted = {"group": group, "size": "same" if size is None else str(size), "type": kind}
+        _carry_out("scale-cloud", wanted, only_plan=only_plan, as_json=as_json, environment=environment)
     if group != "api":
         fail(f"{group[:60]!r} cannot be scaled; what can: api", EXIT_USAGE)
+    if size is None or kind != "same":
+        fail("say how many there are to be; types of hosts are the cloud's", EXIT_USAGE)
     arguments = {"size": str(size), "artifacts": artifacts, "remove": remove}
     _carry_out("scale-api", arguments, only_plan=only_plan, as_json=as_json, environment=environment)
 
@@ -116,9 +129,12 @@ def failover(
     Exit code 0: moved, and nothing is lost; 1: it failed, or something is lost; 2: no such environment; 3: another run
     is at it.
 
+    In the cloud it is test-failover-cloud, which makes no writes: it tells who is written to, and since when.
+
     Examples: `simplicity infrastructure test-failover` · `simplicity infrastructure test-failover --member db1 --json`
     """
-    _carry_out("test-failover", {"member": member}, only_plan=only_plan, as_json=as_json, environment=environment)
+    name = "test-failover-cloud" if _in_cloud(environment, "failover", ("aurora", "rds")) else "test-failover"
+    _carry_out(name, {"member": member}, only_plan=only_plan, as_json=as_json, environment=environment)
 
 
 @app.command(name="update-config")
@@ -151,6 +167,8 @@ def update_config(  # noqa: PLR0913 - as above
         wanted = names(settings or (), unset or (), _read(listed) if listed else {})
     except ChangeError as error:
         fail(str(error), EXIT_USAGE)
+    if _in_cloud(environment):
+        _update_cloud(wanted, only_plan=only_plan, as_json=as_json, environment=environment)
     arguments = {"changes": json.dumps(wanted)}
     _carry_out("update-config", arguments, only_plan=only_plan, as_json=as_json, environment=environment)
 
@@ -194,6 +212,36 @@ def rotate_secret(
     raise typer.Exit(EXIT_WRONG if done.failed else 0)
 
 
+def _in_cloud(environment: Path | None, driver: str = "", kinds: tuple[str, ...] = ()) -> bool:
+    """Whether an environment is in the cloud; where a driver is named, whether it is one of these kinds there."""
+    with explained():
+        document = document_of(environment)[0]
+    found = document.drivers.get(driver)
+    return document.place == "cloud" and (not driver or (found is not None and found.kind in kinds))
+
+
+def _update_cloud(
+    wanted: dict[str, str | None], *, only_plan: bool, as_json: bool, environment: Path | None
+) -> NoReturn:
+    from runbooks.drivers.protocols import Refusal  # noqa: PLC0415 - the help needs no driver
+    from runbooks.infrastructure.changes import ChangeError  # noqa: PLC0415 - as above
+    from runbooks.infrastructure.cloud_config import update  # noqa: PLC0415 - as above
+
+    with explained():
+        try:
+            done = update(document_of(environment)[0], wanted, only_plan=only_plan)
+        except ChangeError as error:
+            fail(str(error), EXIT_USAGE)
+        except Refusal as error:
+            fail(str(error), EXIT_WRONG)
+    if as_json:
+        typer.echo(json.dumps(asdict(done), indent=2))
+    else:
+        typer.echo("\n".join(done.lines))
+        typer.echo(f"{'kept' if done.written else 'not kept: a dry run'}; in force by {done.applied_by}")
+    raise typer.Exit(0)
+
+
 def _read(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - not needed without a file
 
@@ -226,3 +274,8 @@ def _show(found: list[Row]) -> None:
         tier, last = ("" if each.tier == last else each.tier), each.tier
         table.add_row(tier, escape(each.name), f"[{style}]{each.standing}[/]", escape(each.does), escape(each.detail))
     Console().print(table)
+
+
+mount(app)
+for command in (cost, rehearse, drift):
+    app.command()(command)

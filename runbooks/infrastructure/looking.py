@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -55,6 +56,9 @@ def see(environment: Environment, directory: Path) -> list[Row]:
     """Return the rows of all tiers. Raises Refusal where the environment cannot be asked."""
     if environment.place == "local":
         return rows.local_rows(Drivers.for_environment(environment, directory).service_control.services())
+    if environment.place == "cloud":
+        found: list[Row] = _cloud().see(environment, directory)
+        return found
     Remote(environment)  # refuses where there is no way to the hosts
     hosts = {host.name: host for each in environment.hosts.values() for host in each}
     with ThreadPoolExecutor(len(hosts) + 6) as pool:
@@ -80,6 +84,16 @@ def see(environment: Environment, directory: Path) -> list[Row]:
         *_cache(environment, said, lost),
         *monitoring,
     ]
+
+
+def _cloud() -> Any:  # noqa: ANN401 - a module: its packages are of no use elsewhere
+    """Import what looks at the cloud. Raises Refusal where its packages are missing."""
+    try:
+        return importlib.import_module("runbooks.infrastructure.cloud_looking")
+    except ModuleNotFoundError as error:
+        raise Refusal(
+            f"it needs the package {error.name!r}; install the extra: pip install 'simplicity[cloud]'"
+        ) from None
 
 
 def _tier(name: str, ask: Callable[[Environment], list[Row]], environment: Environment) -> list[Row]:

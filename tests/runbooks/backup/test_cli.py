@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from infra.environment import Driver
 from runbooks.backup import proofs, wal
 from runbooks.backup.cli import app
 from runbooks.backup.proofs import Proof
@@ -334,6 +335,12 @@ def test_an_environment_without_backups_says_what_makes_them(environment: Enviro
     done = run("list", f"--environment={path}")
     assert done.exit_code == 1
     assert "has no backups of this kind; `simplicity up` makes them ready" in told(done)
+    for kind in ("aurora", "rds"):
+        of_aws = {**drivers, "backup": Driver(kind=kind)}
+        environment.model_copy(update={"drivers": of_aws}).save(path)
+        done = run("list", f"--environment={path}")
+        assert done.exit_code == 1
+        assert "`simplicity infrastructure snapshots` looks after its snapshots" in told(done)
     done = run("list", f"--environment={tmp_path / 'nowhere.json'}")
     assert done.exit_code == 2
     assert "no environment here" in told(done)
