@@ -46,7 +46,7 @@ fleet: $(VENV)/.dev $(VENV)/.fleet ## Boot real Debian hosts on this machine, to
 	@$(BIN)/simplicity fleet up $(ARGS)
 
 # --- checks ---------------------------------------------------------------------------------------------------------
-.PHONY: test coverage prove prove-backups prove-dashboards prove-deploy mutate-alerts lint format format-check types imports security-scan generated
+.PHONY: test coverage prove prove-backups prove-dashboards prove-deploy prove-cloud mutate-alerts lint format format-check types imports security-scan generated
 test: $(VENV)/.dev ## Set up and pass the tests: unit and integration, on real components
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not proof and not fleet' $(ARGS)
 
@@ -66,6 +66,10 @@ prove-dashboards: $(VENV)/.dev ## Fire alerts by real faults, see every panel mo
 prove-deploy: $(VENV)/.dev $(VENV)/.fleet ## Deploy, roll back, cut the power of real hosts, under load (root; ARGS=--quick: minutes)
 	$(BIN)/python -m tests.prove.deploy $(ARGS)
 
+prove-cloud: $(VENV)/.dev ## Check every component and policy of the cloud, rehearse all stacks without an account
+	$(BIN)/pytest -n $(WORKERS) -q tests/infra/cloud/tiers tests/infra/cloud/policies
+	$(BIN)/simplicity infrastructure rehearse $(ARGS)
+
 mutate-alerts: $(VENV)/.dev ## Break every alert rule in every way that counts: its tests have to notice (ARGS='--only ApiDown')
 	$(BIN)/python -m tests.mutate $(ARGS)
 
@@ -73,10 +77,13 @@ lint: $(VENV)/.dev ## Lint the code, the shell, the SQL and the playbooks
 	$(BIN)/ruff check $(CODE) .ci
 	$(BIN)/vulture
 	$(BIN)/deptry .
-	$(BIN)/shellcheck .ci/run infra/fleet/*.sh
+	$(BIN)/shellcheck .ci/run .ci/*.sh infra/fleet/*.sh
 	$(BIN)/yamllint --strict --config-file playbooks/.yamllint playbooks
 	cd playbooks && PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_CONFIG=ansible.cfg ANSIBLE_INVENTORY=/dev/null ANSIBLE_INVENTORY_UNPARSED_FAILED=False ansible-lint --offline --profile production -q
 	$(BIN)/squawk --assume-in-transaction indexer/store/migrations/versions/*.sql
+	$(BIN)/zizmor --offline --no-progress --quiet --persona pedantic .github
+	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/tools:$$PATH"; if command -v actionlint > /dev/null; then actionlint; \
+	else echo 'actionlint: left out: `make tools` builds it where Go is'; fi
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix --select I $(CODE) .ci
@@ -101,8 +108,16 @@ generated: $(VENV)/.dev ## Check that generated files are what their sources gen
 	$(BIN)/python .ci/check_runbooks.py --check
 	$(BIN)/python .ci/check_alerts.py --check
 	$(BIN)/python .ci/check_dashboards.py --check
+	$(BIN)/python .ci/check_kubernetes.py --check
+	$(BIN)/python .ci/check_cloud.py --check
 
-.PHONY: lock
+.PHONY: docs tools lock
+docs: $(VENV)/.local ## Check that every link of the documentation leads somewhere
+	$(BIN)/python .ci/check_links.py
+
+tools: $(VENV)/.local ## Build helm, kubeconform and actionlint, where Go is: checks that need them are left out without
+	@for script in .ci/install_*_tools.sh; do "$$script"; done
+
 lock: $(VENV)/.dev ## Compile the hash-pinned requirements anew (ARGS=--upgrade for newer versions)
 	$(BIN)/python .ci/lock_requirements.py $(ARGS)
 
@@ -119,6 +134,40 @@ check-leaks: $(VENV)/.dev ## Follow 20 000 blocks and bound the growth of memory
 
 fuzz: $(VENV)/.dev ## Feed mutated blocks and payloads to decoder, parser and rules (ARGS='--minutes 10')
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# --- releases and the cloud: docs/pipelines.md -----------------------------------------------------------------------
+# STACK, RELEASE, FROM, RELEASE_TAG come from outside: the shell reads them, so that none becomes part of a command's text.
+.PHONY: release publish take-release cloud-plan cloud-up cloud-drift cloud-document deploy-site deploy-release deploy-promote
+release: $(VENV)/.dev ## Build and sign this commit's release: dist/simplicity-ID.tar (ARGS='--key FILE --passed tests')
+	$(BIN)/python .ci/releases.py build $(ARGS)
+
+publish: ## Make the page of a release with its archive, by gh (RELEASE_TAG=v0.2.0)
+	gh release create "$$RELEASE_TAG" --verify-tag --title "$$RELEASE_TAG" --notes-file CHANGELOG.md dist/*.tar
+
+take-release: $(VENV)/.dev ## Put a release from dist/ into this control node's store (STACK=staging RELEASE=ID)
+	$(BIN)/python .ci/releases.py take "$$RELEASE" --environment "dist/$$STACK.json"
+
+cloud-plan: $(VENV)/.dev ## Show what `pulumi up` would change (STACK=staging)
+	pulumi preview --stack "$$STACK" --policy-pack infra/cloud/policies --diff --non-interactive
+
+cloud-up: $(VENV)/.dev ## Change the cloud to what the program says (STACK=staging)
+	pulumi up --stack "$$STACK" --policy-pack infra/cloud/policies --yes --non-interactive
+
+cloud-drift: $(VENV)/.dev ## Fail where the cloud is not what the program says (STACK=staging)
+	pulumi preview --stack "$$STACK" --refresh --expect-no-changes --diff --non-interactive
+
+cloud-document: $(VENV)/.dev ## Write the Environment document of a stack: dist/STACK.json (STACK=staging)
+	@mkdir -p dist
+	pulumi stack output environment --stack "$$STACK" --json > "dist/$$STACK.json"
+
+deploy-site: $(VENV)/.dev ## Make of a stack's hosts what they are to be (STACK=staging RELEASE=ID)
+	$(BIN)/simplicity deploy site --release "$$RELEASE" --environment "dist/$$STACK.json"
+
+deploy-release: $(VENV)/.dev ## Deploy a release to a stack's hosts (STACK=staging RELEASE=ID)
+	$(BIN)/simplicity deploy release "$$RELEASE" --environment "dist/$$STACK.json"
+
+deploy-promote: $(VENV)/.dev ## Deploy what another stack has run (FROM=staging STACK=production RELEASE=ID)
+	$(BIN)/simplicity deploy promote "$$RELEASE" --from "dist/$$FROM.json" --environment "dist/$$STACK.json"
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 $(VENV)/.uv: requirements/uv.txt
