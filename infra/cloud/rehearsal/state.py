@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ class State:
         self.replaced: list[Resource] = []
         self.outputs: Props = {}
         if path.exists():
-            value: Any = json.loads(path.read_text(encoding="utf-8"))
+            value: Any = orjson.loads(path.read_bytes())
             self.outputs = value["outputs"]
             made = [_resource(each) for each in value["resources"]]
             self.resources = {each.urn: each for each in made}
@@ -87,16 +88,12 @@ class State:
         return [each for each in self.resources.values() if each.managed]
 
     def save(self) -> None:
-        """Replace the file in one step."""
-        value = {
-            "outputs": self.outputs,
-            "resources": [asdict(each) for each in self.resources.values()],
-            "replaced": [asdict(each) for each in self.replaced],
-        }
+        """Replace the file in one step: all of it after each resource, so that what writes it has to be quick."""
+        value = {"outputs": self.outputs, "resources": list(self.resources.values()), "replaced": self.replaced}
         fresh = self.path.with_name(f"{self.path.name}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(value))
         fresh.replace(self.path)
 
 
