@@ -74,6 +74,9 @@ class Kept:
         there = known is not None and _is_ours(known)
         if known is not None and there:
             os.kill(int(known["pid"]), signal.SIGKILL)
+            for process in _STARTED:
+                if process.pid == known["pid"]:
+                    process.wait()
         for path in (self.emulator, self.state):
             path.unlink(missing_ok=True)
         return there

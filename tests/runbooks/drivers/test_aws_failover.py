@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,6 +221,8 @@ def test_lags_are_asked_of_the_metrics(cloud: Cloud, aurora: ManagedFailover) ->
                 "Dimensions": [{"Name": "DBInstanceIdentifier", "Value": name}],
                 "Value": 18.5,
                 "Unit": "Milliseconds",
+                # Not of this second: what is asked for ends with the last whole one.
+                "Timestamp": datetime.now(UTC) - timedelta(minutes=1),
             }
         ],
     )
