@@ -98,8 +98,13 @@ def inject_one(there: Resource, name: str, reach: Callable[[str], Aws], region: 
     kind = KINDS[there.type]
     (value,) = _other(kind, there, name)
     wanted = {**kind.defaults, **there.inputs, name: value}
-    kind.updates[name](reach(str(there.inputs.get("region") or region)), there.id, wanted)
+    kind.updates[name](reach(region_of(there, region)), there.id, wanted)
     return Injection(there.urn, name)
+
+
+def region_of(there: Resource, region: str) -> str:
+    """Return where a resource lies: in the stack's own region, unless it says another one."""
+    return str(there.inputs.get("region") or region)
 
 
 def _other(kind: Kind, there: Resource, name: str) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from infra.cloud.rehearsal.compare import same
-from infra.cloud.rehearsal.drift import changeable, inject_one
+from infra.cloud.rehearsal.drift import changeable, inject_one, region_of
 from infra.cloud.rehearsal.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def injected(lab: Lab, seed: random.Random) -> set[Place]:
     taken = {urn for urn, _ in done}
     alarms = [each for each in _of(lab, ALARM) if each.urn not in taken]
     for each in alarms[:1]:
-        KINDS[ALARM].delete(lab.reach(lab.region), each.id, each.outputs)
+        KINDS[ALARM].delete(lab.reach(region_of(each, lab.region)), each.id, each.outputs)
         done.add((each.urn, ""))
     return done
 

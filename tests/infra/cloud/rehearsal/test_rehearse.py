@@ -40,30 +40,21 @@ def program() -> None:
         parameters=[{"name": "log_min_duration_statement", "value": "500", "apply_method": "immediate"}],
         tags=tags,
     )
-    aws.cloudwatch.MetricAlarm(
-        "cpu",
-        name="cpu",
-        comparison_operator="GreaterThanThreshold",
-        evaluation_periods=1,
-        metric_name="CPUUtilization",
-        namespace="AWS/EC2",
-        period=60,
-        statistic="Average",
-        threshold=90,
-        tags=tags,
-    )
-    aws.cloudwatch.MetricAlarm(
-        "other",
-        name="other",
-        comparison_operator="GreaterThanThreshold",
-        evaluation_periods=1,
-        metric_name="CPUUtilization",
-        namespace="AWS/EC2",
-        period=60,
-        statistic="Average",
-        threshold=90,
-        tags=tags,
-    )
+    for name in ("cpu", "other"):
+        aws.cloudwatch.MetricAlarm(
+            name,
+            name=name,
+            comparison_operator="GreaterThanThreshold",
+            evaluation_periods=1,
+            metric_name="CPUUtilization",
+            namespace="AWS/EC2",
+            period=60,
+            statistic="Average",
+            threshold=90,
+            # Not the stack's own: some metrics are told in one region alone.
+            region="us-west-2",
+            tags=tags,
+        )
 
 
 @pytest.fixture
