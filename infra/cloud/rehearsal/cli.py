@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from infra.cloud.rehearsal.report import Report
 
 EXIT_WRONG, EXIT_USAGE = 1, 2
-SEED, AT_ONCE = 7, 2
+SEED, AT_ONCE = 7, 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; how it goes is told on standard error.")]
 StackName = Annotated[str | None, typer.Argument(help="Which stack; without it all of them.")]
@@ -126,7 +126,7 @@ def drift(
 
 
 def _all(names: tuple[str, ...], seed: int, picture: Path | None) -> list[Report]:
-    """Rehearse stacks, two at a time: each has a process, an emulator and an account of its own."""
+    """Rehearse stacks, three at a time: each has a process, an emulator and an account of its own."""
     if len(names) == 1:
         return [_rehearsed(names[0], seed, picture)]
     spawning = multiprocessing.get_context("spawn")
