@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,22 +11,18 @@ from alerts.burn import WINDOWS
 from alerts.later import LATER
 from alerts.model import Scale
 from alerts.slo import slo
+from tests.support.scripts import ROOT, script
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
-ROOT = Path(__file__).parents[2]
 CHECK = ROOT / ".ci/check_alerts.py"
 
 
 @pytest.fixture(scope="module")
 def check() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("check_alerts", CHECK)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return script("check_alerts")
 
 
 def test_committed_rules_and_pages_are_what_the_rules_give(check: Any) -> None:  # noqa: ANN401 - a script

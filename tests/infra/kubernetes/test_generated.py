@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.kubernetes import monitoring
+from tests.support.scripts import ROOT
+from tests.support.scripts import script as load
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
-ROOT = Path(__file__).parents[3]
 COMMAND = "run: .venv/bin/python .ci/check_kubernetes.py"
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """Return the script, which works on a copy of nothing: an empty checkout."""
-    specification = importlib.util.spec_from_file_location("check_kubernetes", ROOT / ".ci/check_kubernetes.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = load("check_kubernetes")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     return module
 
