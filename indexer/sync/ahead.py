@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HASHES = 500  # asked for at once
 DEPTH = 32  # blocks that are ahead at most: what is prepared while a full transaction commits
 ENDING = 1.0  # seconds that a process has to end when it is told to: one that hangs in the middle of that is killed
+LOOK = 1.0  # seconds after which a block that is not there has its processes looked at
 OPERATIONS = 20_000  # that are ahead, about: blocks full of operations must not fill the memory
 
 
@@ -84,7 +85,7 @@ class InProcesses:
                         break
                 if not pending:
                     return
-                prepared = pending.popleft().result()
+                prepared = self._result(pending.popleft())
                 depth = max(2 * self._workers, min(DEPTH, OPERATIONS // (len(prepared.operations) + 1)))
                 yield prepared
         except (BrokenProcessPool, OSError) as error:
@@ -116,7 +117,16 @@ class InProcesses:
             self._pool = ProcessPoolExecutor(
                 self._workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._make_preparer,)
             )
+            # All at once, as those that fork are: a pool that starts one while another dies breaks its own thread.
+            self._pool._safe_to_dynamically_spawn_children = False  # type: ignore[attr-defined]  # noqa: SLF001
         return self._pool.submit(_prepare, height, block_hash)
+
+    def _result(self, future: Future[Prepared]) -> Prepared:
+        # Until Python 3.12 a pool can forget work that it is handed in the moment in which one of its processes dies.
+        while not wait([future], LOOK).done:
+            if self._pool is None or not all(worker.is_alive() for worker in self._pool._processes.values()):  # noqa: SLF001
+                raise BrokenProcessPool
+        return future.result()
 
 
 _preparer: Preparer

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,27 @@ def test_a_process_that_is_killed_is_said_and_the_next_try_begins_anew() -> None
         with pytest.raises(WorkersLostError, match="a process that prepares blocks died; starting anew"):
             list(ahead.prepare(wanted()))
     ahead.close()
+
+
+def test_all_processes_are_there_from_the_first_block_on() -> None:
+    ahead = InProcesses(partial(preparer, BLOCKS), 3)
+    before = set(psutil.Process().children(recursive=True))
+    assert len(list(ahead.prepare(enumerate([hash_of(BLOCKS[0])], start=1)))) == 1
+    started = set(psutil.Process().children(recursive=True)) - before
+    assert len([process for process in started if "spawn_main" in " ".join(process.cmdline())]) == 3
+    ahead.close()
+
+
+def test_a_block_that_a_dying_pool_forgot_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = InProcesses(partial(preparer, BLOCKS), 2)
+    blocks = ahead.prepare(wanted())
+    assert next(blocks).height == 1
+    for process in psutil.Process().children():
+        if "spawn_main" in " ".join(process.cmdline()):
+            process.kill()
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", lambda *_: Future())
+    with pytest.raises(WorkersLostError, match="a process that prepares blocks died; starting anew"):
+        list(blocks)
 
 
 def test_what_the_node_answers_in_another_process_is_said_in_this_one() -> None:
