@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra.environment import load
+from runbooks.deploy.acting import BALANCER_METRICS
 from tests.support.envelope import SIMPLICITY
 
 if TYPE_CHECKING:
@@ -92,6 +93,12 @@ class Site:
         done = subprocess.run(self.inside(*curl), check=False, capture_output=True, text=True, timeout=20)
         assert done.returncode == 0, f"{path}: {done.stderr}"
         return json.loads(done.stdout)
+
+    def balancer_metrics(self, address: str) -> str:
+        """Return what a balancer has counted; "" where it does not say."""
+        url = f"https://{address}:{BALANCER_METRICS}/metrics"
+        command = self.inside("curl", "--silent", "--max-time", "5", "--cacert", str(self.authority), url)
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=20).stdout
 
     def ask(self, query: str) -> str:
         """Ask the fleet's Prometheus for one number."""
