@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 # What a switch and an undo have to bear: a balancer that is being restarted.
 TRIES, PAUSE = 3, 1.0
+DRAIN_SECONDS = 15.0
 TARGETS = "/etc/prometheus/targets/api.json"
 READY_SECONDS = 60.0
 BALANCER_METRICS = 8404
 _SESSIONS = r'haproxy_server_current_sessions{{proxy="api",server="[^"]+-{colour}"}} ([0-9.e+]+)'
 ALL = 100
-Action = Literal["install", "migrate", "start", "sync", "retire"]
+Action = Literal["install", "migrate", "start", "sync"]
 
 
 @contextmanager
@@ -107,13 +108,19 @@ def play(context: Context, step: Action, **variables: str) -> Played:
     return done
 
 
-def run_playbook(
-    context: Context, playbook: str, variables: Mapping[str, str], *, check: bool = False, limit: str = ""
+def run_playbook(  # noqa: PLR0913 - what a playbook is told
+    context: Context,
+    playbook: str,
+    variables: Mapping[str, str],
+    *,
+    check: bool = False,
+    limit: str = "",
+    tags: str = "",
 ) -> Played:
     """Run a playbook on the run's environment, and tell of its tasks; a second one waits until the first is over."""
     from infra.local.layout import layout  # noqa: PLC0415 - as in told()
     from infra.local.lock import held  # noqa: PLC0415 - as above
-    from runbooks.deploy.playing import Request  # noqa: PLC0415 - as above
+    from runbooks.deploy.playing import Request, facts_of  # noqa: PLC0415 - as above
     from runbooks.deploy.playing import play as played  # noqa: PLC0415 - as above
 
     driver = context.environment.drivers.get("hosts")
@@ -127,7 +134,8 @@ def run_playbook(
         variables=dict(variables),
         check=check,
         limit=limit,
-        facts=str(home / f"facts-{context.environment.name}"),
+        tags=tags,
+        facts=facts_of(context.environment),
         network=driver.settings.get("network", "") if driver else "",
     )
     with told(), _in_turn(context, home / "playing.lock", held):
@@ -225,6 +233,16 @@ def drained(context: Context, colour: str, seconds: float) -> str:
         if time.monotonic() >= ends:
             return f"{busy} requests are at {colour} still: they have the time that a process is given to stop"
         time.sleep(0.5)
+
+
+def retired(context: Context, colour: str) -> str:
+    """Stop a colour on all hosts once nobody asks it: seconds, so no playbook. Returns how it was drained."""
+    from runbooks.deploy.hosts import unit  # noqa: PLC0415 - as in told()
+
+    said = drained(context, colour, DRAIN_SECONDS)
+    with told():
+        unit(context.environment, "stop", colour)
+    return said
 
 
 def _at_work(context: Context, balancer: str, colour: str) -> int:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from runbooks.deploy.manifest import Manifest
     from runbooks.engine.model import Context
 
-# What is compared with the hosts before a release: the playbooks that a release has to do with.
-REVIEWED = ("indexer.yaml", "balancer.yaml")
+# What is compared with the hosts before a release.
+REVIEW = "review.yaml"
+# Of each role. That all of it runs is asked of the processes themselves.
+CONFIGURE = "configure"
 # What changes nothing needs not be done host by host.
 AT_ONCE = {"hosts_at_once": "100%"}
 
@@ -100,16 +102,10 @@ def _backup(context: Context, now: datetime) -> Gate:
 def _configuration(context: Context) -> Gate:
     from runbooks.deploy import gates  # noqa: PLC0415 - as in trusted()
 
-    driver = context.environment.drivers.get("deploy")
-    named = driver.settings.get("reviewed") if driver else None
-    changes, words = 0, []
-    for playbook in named.split(",") if named else REVIEWED:
-        done = run_playbook(context, playbook, AT_ONCE, check=True)
-        if done.failed:
-            return gates.Gate("configuration", passed=False, words=f"{playbook} --check: {done.failed}")
-        changes += done.changes
-        words += [done.sentence] if done.changes else []
-    return gates.configuration(changes, "; ".join(words), reviewed=context.arguments["reviewed"] == "yes")
+    done = run_playbook(context, REVIEW, AT_ONCE, check=True, tags=CONFIGURE)
+    if done.failed:
+        return gates.Gate("configuration", passed=False, words=f"{REVIEW} --check: {done.failed}")
+    return gates.configuration(done.changes, done.sentence, reviewed=context.arguments["reviewed"] == "yes")
 
 
 def see_live(context: Context) -> str:

@@ -21,10 +21,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.local.layout import layout
 from runbooks.deploy.errors import DeployError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from infra.environment import Environment
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 CHANGED_SHOWN = 12
@@ -37,7 +40,8 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 class Request:
     """Which playbook, for which environment document, with which variables; `check` changes nothing, and shows why.
 
-    `limit` names the hosts and `tags` the parts that it keeps to, as Ansible reads them; "" for all.
+    `limit` names the hosts and `tags` the parts that it keeps to, as Ansible reads them; "" for all. `facts` is an
+    absolute directory that keeps what hosts have said of themselves for the next playbook; "" for none.
     """
 
     playbook: str
@@ -120,6 +124,11 @@ def play(request: Request, tell: Callable[[str], None] = lambda _: None) -> Play
     return Played(changed, "; ".join(failed)[:400], differences)
 
 
+def facts_of(environment: Environment) -> str:
+    """Return where what the hosts of an environment have said of themselves is kept between playbooks."""
+    return str(layout().home / "facts" / environment.name)
+
+
 def _end(child: subprocess.Popen[str]) -> None:
     """Let the child end Ansible, and wait: what is left of it would go on changing hosts."""
     if child.stdin is not None and not child.stdin.closed:
@@ -170,7 +179,10 @@ def main() -> int:
             cmdline="--check --diff" if request["check"] else None,
             limit=request["limit"] or None,
             tags=request["tags"] or None,
-            envvars=_variables(request, private),
+            envvars=_variables(request),
+            # The runner joins this to a directory of its own, of which an absolute path takes no notice; it sets
+            # Ansible's variable itself, over one of ours.
+            fact_cache=request["facts"] or "facts",
             quiet=True,
             event_handler=_heard,
             cancel_callback=gone.is_set,
@@ -198,12 +210,10 @@ def _end_children() -> None:
             time.sleep(0.02)
 
 
-def _variables(request: Mapping[str, Any], private: str) -> dict[str, str]:
+def _variables(request: Mapping[str, Any]) -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(Path(request["folder"]) / "ansible.cfg"),
         "ANSIBLE_ROLES_PATH": str(Path(request["folder"]) / "roles"),
-        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
-        "ANSIBLE_CACHE_PLUGIN_CONNECTION": request["facts"] or private,
         "SIMPLICITY_ENVIRONMENT": request["document"],
     }
 

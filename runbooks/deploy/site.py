@@ -6,11 +6,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.local.layout import layout
 from runbooks.deploy.errors import DeployError
 from runbooks.deploy.keys import paths, trust
 from runbooks.deploy.manifest import verify
-from runbooks.deploy.playing import Played, Request, play
+from runbooks.deploy.playing import Played, Request, facts_of, play
 from runbooks.deploy.store import store
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def bring(  # noqa: PLR0913 - what a playbook is told
             document=str(document),
             variables=given,
             check=check,
-            facts=str(layout().home / "facts" / environment.name),
+            facts=facts_of(environment),
             network=driver.settings.get("network", ""),
             limit=limit,
             tags=tags,

@@ -132,7 +132,7 @@ RUNBOOK = Runbook(
             releasing.is_retired,
             undo=releasing.bring_back,
             undo_title="Start the old colour and give it all traffic back",
-            by_hand="`ansible-playbook release.yaml -e step=retire -e colour=COLOUR`",
+            by_hand="`systemctl disable --now simplicity-api@COLOUR` on each host",
         ),
         _step(
             "state",
@@ -173,8 +173,8 @@ RUNBOOK = Runbook(
             name="stage-seconds",
             help="How long each smaller share is watched.",
             parse=integer(0, 60),
-            example="10",
-            default="10",
+            example="6",
+            default="6",
         ),
         Parameter(
             name="reviewed",

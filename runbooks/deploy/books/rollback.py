@@ -78,12 +78,7 @@ def _syncs(context: Context) -> str:
 
 
 def _retire(context: Context) -> Mapping[str, Json]:
-    from runbooks.deploy.hosts import unit  # noqa: PLC0415 - as in _preflight()
-
-    said = acting.drained(context, acting.fact(context, "live"), releasing.DRAIN_SECONDS)
-    with acting.told():
-        unit(context.environment, "stop", acting.fact(context, "live"))
-    return {"drained": said}
+    return {"drained": acting.retired(context, acting.fact(context, "live"))}
 
 
 def _settled(context: Context) -> Mapping[str, Json]:

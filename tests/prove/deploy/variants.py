@@ -95,6 +95,12 @@ def answers_otherwise(tree: Path) -> None:
     _replace(tree / "indexer/api/routes/meta.py", f'"message": "{ANSWER}"', f'"message": "{OTHER_ANSWER}"')
 
 
+def says_nothing_new(tree: Path) -> None:
+    """Another release all the same."""
+    readme = tree / "README.md"
+    readme.write_text(readme.read_text(encoding="utf-8") + "\nA release more.\n", encoding="utf-8")
+
+
 def migrates_a_large_table(tree: Path) -> None:
     """A column, and then its value in every row."""
     add = "SET LOCAL lock_timeout = '2s';\nALTER TABLE ops.orphaned_blocks ADD COLUMN depth integer;\n"

@@ -128,8 +128,6 @@ class Fleet:
             self.active[variables["colour"]] = True
         elif step == "sync":
             self.current = variables["release"]
-        elif step == "retire":
-            self.active[variables["colour"]] = False
         return Played({}, "")
 
     def unit(self, _: Environment, act: str, colour: str) -> None:

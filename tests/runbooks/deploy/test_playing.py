@@ -122,3 +122,23 @@ def test_ansible_ends_with_whoever_asked_within_5_seconds(folder: Path) -> None:
         child.stdin.close()
         assert child.wait(5) == 0
     assert not worker.exists() or "Z" in (worker / "stat").read_text().split()
+
+
+INVENTORY = """#!/bin/sh
+echo '{"all": {"hosts": ["here"]}, "_meta": {"hostvars": {"here": {"ansible_connection": "local"}}}}'
+"""
+BOOK = "- hosts: all\n  gather_subset: [min]\n  tasks:\n    - name: It acts\n      ansible.builtin.ping:\n"
+
+
+def test_what_hosts_have_said_of_themselves_is_not_asked_again(tmp_path: Path) -> None:
+    """By Ansible itself."""
+    (tmp_path / "roles").mkdir()
+    (tmp_path / "book.yaml").write_text(BOOK)
+    (tmp_path / "inventory.py").write_text(INVENTORY)
+    (tmp_path / "inventory.py").chmod(0o755)
+    settings = (playing.PLAYBOOKS / "ansible.cfg").read_text().replace("become = True", "become = False")
+    (tmp_path / "ansible.cfg").write_text(settings)
+    request = Request(playbook="book.yaml", document="", folder=str(tmp_path), facts=str(tmp_path / "facts"))
+    tasks: list[list[str]] = [[], []]
+    assert [play(request, told.append).failed for told in tasks] == ["", ""]
+    assert tasks == [["Gathering Facts", "It acts"], ["It acts"]]

@@ -72,7 +72,7 @@ def test_a_good_release_gets_the_traffic_step_by_step(there: Fleet, here: Place)
     assert there.current == NEW
     # The schema is there before anything runs on it; sync and the old colour are touched last.
     assert there.done[:4] == ["install", "migrate", "start", "smoke"]
-    assert there.done[-2:] == ["sync", "retire"]
+    assert there.done[-2:] == ["sync", "stop blue"]
     (row,) = rows(all_runs(here.runs), "made-up")
     assert (row.release, row.before, row.colour, row.standing) == (NEW, OLD, "green", "done")
 
@@ -106,7 +106,7 @@ def test_no_traffic_is_a_failed_gate(there: Fleet, here: Place, monkeypatch: pyt
     assert is_as_before(there)
 
 
-@pytest.mark.parametrize("step", ["sync", "retire"])
+@pytest.mark.parametrize("step", ["sync", "stop blue"])
 def test_what_fails_after_the_switch_gives_the_traffic_back_first(there: Fleet, here: Place, step: str) -> None:
     def breaks(what: str) -> None:
         if what == step and not there.done.count(f"{step} failed"):
@@ -137,7 +137,7 @@ def test_what_is_live_is_not_deployed_again(there: Fleet, here: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", ["install", "migrate", "start", "smoke", "shift 5", "shift 50", "shift 100", "sync", "retire"]
+    "moment", ["install", "migrate", "start", "smoke", "shift 5", "shift 50", "shift 100", "sync", "stop blue"]
 )
 def test_a_deployment_that_was_killed_is_healed_by_the_next(there: Fleet, here: Place, moment: str) -> None:
     def dies(what: str) -> None:
