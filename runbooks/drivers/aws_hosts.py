@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra.cloud.devices import DATA_DEVICE
 from runbooks.drivers.aws import Aws
 from runbooks.drivers.protocols import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infra.environment import Environment
 
@@ -20,13 +21,17 @@ ROLES = {"sync": "indexer"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudHost:
-    """A running host: `name` is unique, `role` is that of the cloud program, `colour` "" where it has none."""
+    """A running host: `name` is unique, `role` is that of the cloud program.
+
+    `colour` is "" where it has none, and so is `volume`, the id of what is attached for its data.
+    """
 
     name: str
     id: str
     address: str
     role: str
     colour: str = ""
+    volume: str = ""
 
 
 def hosts(environment: Environment) -> list[CloudHost]:
@@ -56,9 +61,23 @@ def hosts(environment: Environment) -> list[CloudHost]:
                     address=each.get("PrivateIpAddress", ""),
                     role=tags["role"],
                     colour=tags.get("colour", ""),
+                    volume=_volume(each),
                 )
             )
     return sorted(found, key=lambda host: host.name)
+
+
+def _volume(instance: Mapping[str, Any]) -> str:
+    attached = {each["DeviceName"]: each["Ebs"] for each in instance.get("BlockDeviceMappings", ()) if "Ebs" in each}
+    return str(attached.get(DATA_DEVICE, {}).get("VolumeId", ""))
+
+
+def _device(volume: str) -> str:
+    """Return where a host finds a volume, whatever other name it had when it was attached.
+
+    The kernel of a Nitro host numbers its disks as it meets them: /dev/sdf is nowhere, and /dev/nvme1n1 any of them.
+    """
+    return f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume.replace('-', '')}"
 
 
 def groups(found: Sequence[CloudHost]) -> dict[str, list[str]]:
@@ -95,6 +114,7 @@ def variables(environment: Environment, found: Sequence[CloudHost]) -> dict[str,
             "ansible_aws_ssm_instance_id": host.id,
             **common,
             **({"own_colour": host.colour} if host.colour else {}),
+            **({"volume_device": _device(host.volume)} if host.volume else {}),
         }
         for host in found
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from infra.cloud.rehearsal.emulator import emulator
 from infra.environment import Driver, Environment
@@ -165,6 +167,28 @@ def test_the_cloud_s_hosts_are_reached_by_systems_manager(cloud: Cloud) -> None:
     assert (host["ansible_connection"], host["ansible_aws_ssm_region"]) == ("amazon.aws.aws_ssm", "us-east-1")
     assert host["ansible_aws_ssm_bucket_name"] == "simplicity-sessions"
     assert host["ansible_host"].startswith("10.20.")
+
+
+def test_a_host_with_a_volume_for_its_data_finds_it_by_a_path_that_stays(cloud: Cloud) -> None:
+    volume = cloud.attach_volume(cloud.make_host("database-1", role="database"))
+    other = cloud.attach_volume(cloud.make_host("somebodys"), device="/dev/sdg")
+    found = inventory(cloud.document)
+    variables: dict[str, Any] = found["_meta"]["hostvars"]
+    named = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume.replace('-', '')}"
+    assert re.fullmatch(r"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol[0-9a-f]+", named)
+    assert found["database"]["hosts"] == ["database-1"]
+    assert {name: each["volume_device"] for name, each in variables.items() if "volume_device" in each} == {
+        "database-1": named
+    }
+    assert other not in str(variables)
+
+
+def test_a_host_that_is_to_have_a_volume_and_has_none_is_refused_in_aws_alone(cloud: Cloud) -> None:
+    variables = inventory(cloud.document)["_meta"]["hostvars"]
+    for role in ("database", "monitoring", "node"):
+        group = yaml.safe_load((ROOT / f"playbooks/group_vars/{role}.yaml").read_text(encoding="utf-8"))
+        assert group["volume_required"] == "{{ ansible_aws_ssm_instance_id is defined }}"
+    assert all("ansible_aws_ssm_instance_id" in each for each in variables.values())
 
 
 @pytest.fixture

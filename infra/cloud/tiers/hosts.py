@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
+from infra.cloud.devices import DATA_DEVICE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infra.cloud.site import Site
 
-# Debian's images have their root here.
-ROOT_DEVICE, DATA_DEVICE = "/dev/xvda", "/dev/sdf"
 ROOT_GB = 20
 # A request that was tricked out of a process cannot ask for the host's credentials without a token (IMDSv2), and a
 # token does not leave the host: one hop.

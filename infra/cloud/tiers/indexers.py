@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pulumi_aws as aws
 
+from infra.cloud.devices import ROOT_DEVICE
 from infra.cloud.site import Tier
 from infra.cloud.tiers.access import METRICS_NAMESPACE
-from infra.cloud.tiers.hosts import METADATA, ROOT_DEVICE, encoded, user_data
+from infra.cloud.tiers.hosts import METADATA, encoded, user_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

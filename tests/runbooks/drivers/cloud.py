@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infra.cloud.devices import DATA_DEVICE
 from infra.cloud.rehearsal.emulator import clients
 from infra.environment import Driver, Environment, SecretReference
 from runbooks.drivers import aws
@@ -194,7 +195,7 @@ class Cloud:
         found: dict[str, Any] = said["ReplicationGroups"][0]
         return found
 
-    def make_host(self, part: str) -> str:
+    def make_host(self, part: str, role: str = "") -> str:
         ec2 = self.client("ec2")
         image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["arm64"]}])["Images"][0]["ImageId"]
         made: str = ec2.run_instances(
@@ -203,6 +204,14 @@ class Cloud:
             MinCount=1,
             MaxCount=1,
             SubnetId=(self.subnets or [self.make_network() and self.subnets[0]])[0],
-            TagSpecifications=[{"ResourceType": "instance", "Tags": self.tags(part, role=part)}],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": self.tags(part, role=role or part)}],
         )["Instances"][0]["InstanceId"]
+        return made
+
+    def attach_volume(self, host: str, device: str = DATA_DEVICE) -> str:
+        """Attach a volume as the program does; its id."""
+        ec2 = self.client("ec2")
+        zone = ec2.describe_instances(InstanceIds=[host])["Reservations"][0]["Instances"][0]["Placement"]
+        made: str = ec2.create_volume(AvailabilityZone=zone["AvailabilityZone"], Size=1, VolumeType="gp3")["VolumeId"]
+        ec2.attach_volume(Device=device, InstanceId=host, VolumeId=made)
         return made
