@@ -70,7 +70,8 @@ class Ran:
 
     def changes(self, host: str) -> list[str]:
         tasks = [task for play in self.said["plays"] for task in play["tasks"]]
-        return [task["task"]["name"].removeprefix("volume : ") for task in tasks if task["hosts"].get(host, {}).get("changed")]
+        changed = [task["task"]["name"] for task in tasks if task["hosts"].get(host, {}).get("changed")]
+        return [name.removeprefix("volume : ") for name in changed]
 
 
 @dataclass(frozen=True)
@@ -210,33 +211,61 @@ def disk(things: ExitStack, tmp_path: Path) -> Callable[[str], Disk]:
     return lambda name: things.enter_context(_disk(tmp_path, name))
 
 
-def test_a_fresh_disk_is_mounted_and_stays_and_the_next_host_takes_it_over(
-    disk: Callable[[str], Disk],
-    things: ExitStack,  # noqa: ARG001 - it looks for what is left
-    tmp_path: Path,
+def test_a_fresh_disk_is_mounted_and_a_second_run_changes_nothing(
+    disk: Callable[[str], Disk], things: ExitStack, tmp_path: Path
+) -> None:
+    own, host = disk("vol0123456789abcdef0"), things.enter_context(_host(tmp_path / "host"))
+    before = own.digest()
+    checked = host.play({"database": host.given(own)}, "--check")
+    assert checked.of("database")["failures"] == 0, checked.failure("database")
+    assert (own.digest(), host.mounted(), host.path.exists(), host.reloads()) == (before, "", False, 0)
+    ran = host.play({"database": host.given(own)})
+    assert ran.of("database")["failures"] == 0, ran.failure("database")
+    source, kind, options = host.mounted().split()
+    assert (source, kind) == (own.device, "ext4")
+    assert "noatime" in options.split(",")
+    assert host.run("stat", "-c", "%U:%G", str(host.path)) == f"{OWNER}:{OWNER}\n"
+    assert host.reloads() == 1
+    unit = host.run("cat", f"/etc/systemd/system/{SERVICE}.d/volume.conf")
+    assert {f"RequiresMountsFor={host.path}", f"AssertPathIsMountPoint={host.path}"} <= set(unit.splitlines())
+    again = host.play({"database": host.given(own)})
+    assert again.of("database") == {"failures": 0, "changed": 0}, again.changes("database")
+    _is_mounted_by_each_boot(host, own)
+
+
+def _is_mounted_by_each_boot(host: Host, own: Disk) -> None:
+    host.run("umount", str(host.path))
+    assert (host.mounted(), list(host.path.iterdir())) == ("", [])
+    host.run("mount", str(host.path))
+    assert host.mounted().startswith(own.device)
+    assert f"{own.name} {host.path} ext4 noatime,nofail 0 2" in host.run("cat", "/etc/fstab")
+
+
+def test_the_next_host_takes_a_disk_over_with_all_that_the_one_before_has_written(
+    disk: Callable[[str], Disk], things: ExitStack, tmp_path: Path
 ) -> None:
     own = disk("vol0123456789abcdef0")
     with _host(tmp_path / "first") as host:
-        _is_made_of_a_fresh_disk(host, own)
-        _is_mounted_by_each_boot(host, own)
+        ran = host.play({"database": host.given(own)})
+        assert ran.of("database")["failures"] == 0, ran.failure("database")
         written = host.path / "17/main"
         host.run("install", "-d", "-o", OWNER, "-g", OWNER, "-m", "0700", str(written))
         host.run("sh", "-c", f"echo acknowledged > {written}/wal && chown {OWNER}:{OWNER} {written}/wal")
         was = host.run("id", "-u", OWNER)
-    with _host(tmp_path / "second") as host:
-        host.run("useradd", "--system", "somebody-else")
-        ran = host.play({"database": host.given(own)})
-        assert ran.of("database")["failures"] == 0, ran.failure("database")
-        assert "Its file system; one that it has stays" not in ran.changes("database")
-        assert host.run("id", "-u", OWNER) != was, "the second host was to have another number for the same user"
-        assert host.run("stat", "-c", "%U:%G", f"{host.path}/17/main/wal") == f"{OWNER}:{OWNER}\n"
-        assert host.run("stat", "-c", "%U:%G %a", f"{host.path}/17/main") == f"{OWNER}:{OWNER} 700\n"
-        assert host.run("stat", "-c", "%U", f"{host.path}/lost+found") == "root\n"
-        assert host.run("cat", f"{host.path}/17/main/wal") == "acknowledged\n"
-        own.grow()
-        grown = host.play({"database": host.given(own)}, "--check")
-        assert grown.of("database")["failures"] == 0, grown.failure("database")
-        assert grown.changes("database") == ["The file system grows with its disk"]
+    host = things.enter_context(_host(tmp_path / "second"))
+    host.run("useradd", "--system", "somebody-else")
+    ran = host.play({"database": host.given(own)})
+    assert ran.of("database")["failures"] == 0, ran.failure("database")
+    assert "Its file system; one that it has stays" not in ran.changes("database")
+    assert host.run("id", "-u", OWNER) != was, "the second host was to have another number for the same user"
+    assert host.run("stat", "-c", "%U:%G", f"{host.path}/17/main/wal") == f"{OWNER}:{OWNER}\n"
+    assert host.run("stat", "-c", "%U:%G %a", f"{host.path}/17/main") == f"{OWNER}:{OWNER} 700\n"
+    assert host.run("stat", "-c", "%U", f"{host.path}/lost+found") == "root\n"
+    assert host.run("cat", f"{host.path}/17/main/wal") == "acknowledged\n"
+    own.grow()
+    grown = host.play({"database": host.given(own)}, "--check")
+    assert grown.of("database")["failures"] == 0, grown.failure("database")
+    assert grown.changes("database") == ["The file system grows with its disk"]
 
 
 def _may_grow() -> bool:
@@ -255,32 +284,6 @@ def test_a_file_system_grows_with_its_disk_while_it_is_in_use(
         size = int(host.run("findmnt", "-n", "-b", "-o", "SIZE", "--mountpoint", str(host.path)))
         assert size > 0.8 * own.file.stat().st_size
         own.grow()
-
-
-def _is_made_of_a_fresh_disk(host: Host, own: Disk) -> None:
-    before = own.digest()
-    checked = host.play({"database": host.given(own)}, "--check")
-    assert checked.of("database")["failures"] == 0, checked.failure("database")
-    assert (own.digest(), host.mounted(), host.path.exists(), host.reloads()) == (before, "", False, 0)
-    ran = host.play({"database": host.given(own)})
-    assert ran.of("database")["failures"] == 0, ran.failure("database")
-    source, kind, options = host.mounted().split()
-    assert (source, kind) == (own.device, "ext4")
-    assert "noatime" in options.split(",")
-    assert host.run("stat", "-c", "%U:%G", str(host.path)) == f"{OWNER}:{OWNER}\n"
-    assert host.reloads() == 1
-    unit = host.run("cat", f"/etc/systemd/system/{SERVICE}.d/volume.conf")
-    assert {f"RequiresMountsFor={host.path}", f"AssertPathIsMountPoint={host.path}"} <= set(unit.splitlines())
-
-
-def _is_mounted_by_each_boot(host: Host, own: Disk) -> None:
-    again = host.play({"database": host.given(own)})
-    assert again.of("database") == {"failures": 0, "changed": 0}, again.changes("database")
-    host.run("umount", str(host.path))
-    assert (host.mounted(), list(host.path.iterdir())) == ("", [])
-    host.run("mount", str(host.path))
-    assert host.mounted().startswith(own.device)
-    assert f"{own.name} {host.path} ext4 noatime,nofail 0 2" in host.run("cat", "/etc/fstab")
 
 
 def test_what_would_be_lost_or_hidden_is_refused_and_stays_as_it_is(
@@ -317,3 +320,16 @@ def test_what_would_be_lost_or_hidden_is_refused_and_stays_as_it_is(
     assert {each.name: each.digest() for each in (swap, table, fresh)} == before
     assert (tmp_path / "used/.hidden").read_text() == "a database"
     assert (host.run("cat", "/etc/fstab"), host.mounted(), host.reloads()) == (table_of_mounts, "", 0)
+
+
+def test_it_is_mounted_where_services_keep_their_data_before_there_is_any() -> None:
+    playbooks = ROOT / "playbooks"
+    (play,) = yaml.safe_load((playbooks / "base.yaml").read_text(encoding="utf-8"))
+    assert play["roles"][0] == {"role": "volume"}
+    kept = {
+        "database": ("postgresql/templates/patroni.yaml.j2", "data_dir: "),
+        "monitoring": ("prometheus/templates/prometheus.conf.j2", "--storage.tsdb.path="),
+    }
+    for group, (template, setting) in kept.items():
+        given = yaml.safe_load((playbooks / f"group_vars/{group}.yaml").read_text(encoding="utf-8"))
+        assert f"{setting}{given['volume_path']}/" in (playbooks / "roles" / template).read_text(encoding="utf-8")
