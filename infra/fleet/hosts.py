@@ -80,8 +80,12 @@ def public_key(host: Machine, storage: Storage) -> str:
 
 
 def hosts_file(plan: Plan) -> str:
-    """Return /etc/hosts of a plan: there is no name server on the bridge."""
-    return "127.0.0.1 localhost\n" + "".join(f"{plan.address(each.number)} {each.name}\n" for each in plan.hosts)
+    """Return /etc/hosts of a plan: there is no name server on the bridge.
+
+    Between the marks of the playbooks, which write these lines anew: a host of today's name may have another's address.
+    """
+    hosts = "".join(f"{plan.address(each.number)} {each.name}\n" for each in plan.hosts)
+    return f"127.0.0.1 localhost\n# BEGIN hosts of the environment\n{hosts}# END hosts of the environment\n"
 
 
 def boot(plan: Plan, host: Machine, storage: Storage, images: Images) -> Process:
