@@ -325,7 +325,7 @@ def test_what_would_be_lost_or_hidden_is_refused_and_stays_as_it_is(
 def test_it_is_mounted_where_services_keep_their_data_before_there_is_any() -> None:
     playbooks = ROOT / "playbooks"
     (play,) = yaml.safe_load((playbooks / "base.yaml").read_text(encoding="utf-8"))
-    assert play["roles"][0] == {"role": "volume"}
+    assert play["pre_tasks"][0]["ansible.builtin.include_role"] == {"name": "volume"}
     kept = {
         "database": ("postgresql/templates/patroni.yaml.j2", "data_dir: "),
         "monitoring": ("prometheus/templates/prometheus.conf.j2", "--storage.tsdb.path="),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 LIMITS = {"read": "600/minute", "bulk": "12/minute"}
-SLACK = 0.5  # seconds that a busy machine may add
+SLACK = 2.0  # seconds that a busy machine may add; one after the other a hundred would wait for ten
 PATIENT = 5.0  # seconds: where Redis runs, no busy machine may make it seem dead
 _numbers = count()
 
