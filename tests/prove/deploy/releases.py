@@ -81,12 +81,20 @@ def _back_up(figures: Figures, site: Site) -> None:
     figures.count("backups on the fleet, restored and found equal", len(found), 1)
 
 
-def _forward(figures: Figures, site: Site, variants: Variants, release: str, watched: tuple[str, ...]) -> None:
-    with site.load(variants.folder / "forward.json", variants.rate) as seen:
+def _released(
+    site: Site, variants: Variants, name: str, release: str, *watched: str
+) -> tuple[Mapping[str, Any], float]:
+    """Release it under load; return what clients saw, and how many seconds it took."""
+    with site.load(variants.folder / f"{name}.json", variants.rate) as seen:
         began = time.monotonic()
         done = site.run("deploy", "release", release, REVIEWED, *watched, "--json")
         seconds = time.monotonic() - began
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    return seen, seconds
+
+
+def _forward(figures: Figures, site: Site, variants: Variants, release: str, watched: tuple[str, ...]) -> None:
+    seen, seconds = _released(site, variants, "forward", release, *watched)
     what, most = f"a release that migrates {ROWS} rows", RELEASE_MOST + MIGRATION_MOST
     variants.timed(figures, what, f"{seconds:.0f} s", f"< {most:.0f} s", holds=seconds < most)
     unharmed(figures, f"it was deployed at {variants.rate} requests/s, {ROWS} rows migrated", seen)
@@ -111,11 +119,7 @@ def _forward(figures: Figures, site: Site, variants: Variants, release: str, wat
 def _plain(figures: Figures, site: Site, variants: Variants) -> None:
     """A release as most are: other code, the schema that is there."""
     release = variants.build("plain", of.says_nothing_new, after="next")
-    with site.load(variants.folder / "plain.json", variants.rate) as seen:
-        began = time.monotonic()
-        done = site.run("deploy", "release", release, REVIEWED, "--json")
-        seconds = time.monotonic() - began
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    seen, seconds = _released(site, variants, "plain", release)
     figures.add(
         "a release by `simplicity deploy`",
         f"{seconds:.0f} s",
